@@ -112,9 +112,11 @@ def _upright_srgb(image: Image.Image, name: str) -> tuple[np.ndarray, list[str]]
     rgb, new_notes = _to_srgb(colours, profile)
     notes += new_notes
     if alpha is not None and alpha.getextrema() != (255, 255):
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+        paper = Image.new("RGB", rgb.size, "white")
+        paper.paste(rgb, mask=alpha)
+        rgb = paper
         notes.append("alpha laid over white")
-    return np.array(rgb), notes
+    return np.asarray(rgb), notes
 
 
 def _orientation(image: Image.Image) -> Any:
@@ -147,28 +149,33 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """The colours in mode L, RGB or CMYK, and alpha in mode L where there is one (also a transparent palette entry)."""
     base = _BASE_MODE[image.mode]
     if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
-        return image.convert(base), None
+        return _in_mode(image, base), None
     # Pillow knows no direct way from La, premultiplied grey.
-    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    rgba = _in_mode(image.convert("LA") if image.mode == "La" else image, "RGBA")
     return rgba.convert(base), rgba.getchannel("A")
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    # Pillow's convert copies even where there is nothing to convert: 256 MB at MAX_PIXELS.
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _to_srgb(image: Image.Image, profile_bytes: bytes | None) -> tuple[Image.Image, list[str]]:
     """Mode L, RGB or CMYK -> RGB in sRGB, by the ICC profile where there is one that fits."""
     plain = ["CMYK converted without a profile"] if image.mode == "CMYK" else []
     if not profile_bytes:
-        return image.convert("RGB"), plain
+        return _in_mode(image, "RGB"), plain
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(profile_bytes))
         space = profile.profile.xcolor_space.strip()
         mode, fitting = _PROFILE_MODE.get(space, ("", ()))
         if image.mode not in fitting:
-            return image.convert("RGB"), [f"ICC profile for {space} ignored: the picture is {image.mode}", *plain]
+            return _in_mode(image, "RGB"), [f"ICC profile for {space} ignored: the picture is {image.mode}", *plain]
         srgb = ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image.convert(mode), profile, srgb, outputMode="RGB")
+        converted = ImageCms.profileToProfile(_in_mode(image, mode), profile, srgb, outputMode="RGB")
         words = one_line(ImageCms.getProfileDescription(profile))
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-        return image.convert("RGB"), ["ICC profile cannot be used, colours taken as sRGB", *plain]
+        return _in_mode(image, "RGB"), ["ICC profile cannot be used, colours taken as sRGB", *plain]
     return cast(Image.Image, converted), [f"colours converted from {shown(words)} to sRGB"]
 
 
