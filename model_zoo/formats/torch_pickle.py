@@ -1,0 +1,335 @@
+"""Torch's `.pth`: a pickle, read by an interpreter of our own that can build a state dict of float tensors and no more.
+
+Python's own unpickler imports and calls what the file asks for. Here nothing is imported and nothing is called: the
+opcodes are read with `pickletools`, the few that a state dict needs are carried out on plain data, and every other
+opcode or name is refused.
+
+Two layouts: since torch 1.6 a zip of ARCHIVE/data.pkl and ARCHIVE/data/KEY (stored, not compressed); before it a run
+of pickles (magic number, protocol, system, state dict, keys of the storages), then for each key i64 count and data.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from .binary import UnreadableError, Window, floats, mapped, quoted
+from .contents import Contents, by_custom
+from .names import assign, require_shape
+from .zip_archive import archive
+
+MAGIC = 0x1950A86A20F9469CFC6C
+PROTOCOL = 1001
+LONGEST_PICKLE = 1 << 20  # bytes; VGG-19's takes about 4,000
+MOST_OPCODES = 100_000
+
+DICTIONARY = ("collections", "OrderedDict")
+STORAGE = ("torch", "FloatStorage")
+REBUILD = (("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor"))  # the second until torch 0.4
+ALLOWED = (DICTIONARY, STORAGE, *REBUILD)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name that the pickle mentions; it is never looked up."""
+
+    module: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Storage:
+    key: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+_MARK = object()
+
+
+@dataclass
+class _Machine:
+    """The pickle machine: a stack, a memo, and the opcodes in `_OPCODES`."""
+
+    stack: list[Any] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+
+    def pop(self) -> Any:
+        if not self.stack or self.stack[-1] is _MARK:
+            raise UnreadableError("the pickle takes more from its stack than it put there")
+        return self.stack.pop()
+
+    def pop_to_mark(self) -> list[Any]:
+        items: list[Any] = []
+        while self.stack and self.stack[-1] is not _MARK:
+            items.append(self.stack.pop())
+        if not self.stack:
+            raise UnreadableError("the pickle takes more from its stack than it put there")
+        self.stack.pop()
+        return items[::-1]
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def put(self, index: int) -> None:
+        if not self.stack:
+            raise UnreadableError("the pickle remembers what it does not have")
+        self.memo[index] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        if index not in self.memo:
+            raise UnreadableError("the pickle recalls what it never remembered")
+        self.push(self.memo[index])
+
+    def mention(self, module: Any, name: Any) -> None:
+        # Only text is ever quoted: tuples within tuples can be made to print without end.
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise UnreadableError("its pickle names something that is not text")
+        if (module, name) not in ALLOWED:
+            names = ", ".join(".".join(pair) for pair in ALLOWED)
+            raise UnreadableError(
+                f"its pickle names {quoted(f'{module}.{name}')}; a plain state dict needs only {names}"
+            )
+        self.push(_Name(module, name))
+
+    def reduce(self) -> None:
+        arguments, function = self.pop(), self.pop()
+        if not isinstance(function, _Name) or not isinstance(arguments, tuple):
+            raise UnreadableError("its pickle calls something that is not a known name")
+        pair = (function.module, function.name)
+        if pair == DICTIONARY and arguments in ((), ([],)):
+            self.push({})
+        elif pair in REBUILD:
+            self.push(_rebuild(arguments))
+        else:
+            raise UnreadableError(f"its pickle calls {function.module}.{function.name} in an unknown way")
+
+    def persistent(self) -> None:
+        """A reference to a storage: ("storage", type, key, device, count) and, in the old layout, a view or None."""
+        match self.pop():
+            case ("storage", _Name(module="torch", name="FloatStorage"), str(key), str(), int(count), *view):
+                if count < 0 or view not in ([], [None]):
+                    raise UnreadableError("a storage is a view of another, or of negative size")
+                self.push(_Storage(key, count))
+            case _:
+                raise UnreadableError("its pickle refers to something that is not a storage of float32")
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.stack[-1] if self.stack else None
+        if not isinstance(target, dict) or len(items) % 2:
+            raise UnreadableError("its pickle sets items of something that is not a dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, str | int):
+                raise UnreadableError("a dictionary's key is neither text nor a number")
+            if key in target:
+                raise UnreadableError(f"the key {quoted(key)} comes twice")
+            target[key] = value
+
+    def append(self, items: list[Any]) -> None:
+        target = self.stack[-1] if self.stack else None
+        if not isinstance(target, list):
+            raise UnreadableError("its pickle appends to something that is not a list")
+        target.extend(items)
+
+    def build(self) -> None:
+        """Attributes of a dictionary (`_metadata` of a state dict): passed over."""
+        self.pop()
+        if not self.stack or not isinstance(self.stack[-1], dict):
+            raise UnreadableError("its pickle sets the state of something that is not a dictionary")
+
+    def tuple_of(self, count: int) -> None:
+        self.push(tuple([self.pop() for _ in range(count)][::-1]))
+
+
+def _rebuild(arguments: tuple[Any, ...]) -> _Tensor:
+    """Of (storage, offset, shape, strides) and, since torch 0.4, (requires_grad, hooks)."""
+    match arguments[:4]:
+        case (_Storage() as storage, int(offset), tuple(shape), tuple(strides)):
+            numbers = (offset, *shape, *strides)
+            if all(type(n) is int and 0 <= n < 1 << 40 for n in numbers) and len(shape) == len(strides) <= 8:
+                return _Tensor(storage, offset, shape, strides)
+    raise UnreadableError("its pickle rebuilds a tensor from something else than a storage and a shape")
+
+
+def _nothing(machine: _Machine, argument: Any) -> None:
+    """PROTO and FRAME carry no data."""
+
+
+def _stack_global(machine: _Machine) -> None:
+    name, module = machine.pop(), machine.pop()
+    machine.mention(module, name)
+
+
+_OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": _nothing,
+    "FRAME": _nothing,
+    "MARK": lambda m, a: m.push(_MARK),
+    "POP": lambda m, a: (m.pop(), None)[1],
+    "EMPTY_DICT": lambda m, a: m.push({}),
+    "EMPTY_LIST": lambda m, a: m.push([]),
+    "EMPTY_TUPLE": lambda m, a: m.push(()),
+    "TUPLE": lambda m, a: m.push(tuple(m.pop_to_mark())),
+    "TUPLE1": lambda m, a: m.tuple_of(1),
+    "TUPLE2": lambda m, a: m.tuple_of(2),
+    "TUPLE3": lambda m, a: m.tuple_of(3),
+    "NONE": lambda m, a: m.push(None),
+    "NEWTRUE": lambda m, a: m.push(True),
+    "NEWFALSE": lambda m, a: m.push(False),
+    **dict.fromkeys(
+        ("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINFLOAT"),
+        lambda m, a: m.push(a),
+    ),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda m, a: m.put(a)),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, a: m.get(a)),
+    "MEMOIZE": lambda m, a: m.put(len(m.memo)),
+    "GLOBAL": lambda m, a: m.mention(*str(a).split(" ", 1)),
+    "STACK_GLOBAL": lambda m, a: _stack_global(m),
+    "REDUCE": lambda m, a: m.reduce(),
+    "BINPERSID": lambda m, a: m.persistent(),
+    "BUILD": lambda m, a: m.build(),
+    "SETITEM": lambda m, a: m.set_items([m.pop(), m.pop()][::-1]),
+    "SETITEMS": lambda m, a: m.set_items(m.pop_to_mark()),
+    "APPEND": lambda m, a: m.append([m.pop()]),
+    "APPENDS": lambda m, a: m.append(m.pop_to_mark()),
+}
+
+
+def _unpickle(stream: io.BytesIO) -> Any:
+    """The value of the next pickle in `stream`, which is left after it."""
+    machine = _Machine()
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if count > MOST_OPCODES:
+                raise UnreadableError(f"its pickle has more than {MOST_OPCODES} opcodes: not a plain state dict")
+            if opcode.name == "STOP":
+                return machine.pop()
+            if opcode.name not in _OPCODES:
+                raise UnreadableError(f"its pickle uses the opcode {opcode.name}; a plain state dict does not")
+            _OPCODES[opcode.name](machine, argument)
+    except UnreadableError:
+        raise
+    except (ValueError, TypeError, IndexError, struct.error, OverflowError) as error:
+        raise UnreadableError(f"its pickle is corrupt: {error}") from None
+    raise UnreadableError("its pickle has no end")
+
+
+def read(path: Path) -> Contents:
+    """The convolutions of a plain state dict of float32 tensors: torchvision's or Oxford's names."""
+    data = mapped(path)
+    if bytes(data[:4]) == b"PK\3\4":
+        with archive(path) as opened:
+            state, storages = _read_zip(opened, data)
+    else:
+        state, storages = _read_legacy(data)
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise UnreadableError("does not hold a plain state dict {name: tensor}")
+    wanted, style = assign(state)
+    parameters = {}
+    for raw, name in wanted.items():
+        tensor = state[raw]
+        if not isinstance(tensor, _Tensor):
+            raise UnreadableError(f"{quoted(raw)} is not a tensor")
+        require_shape(name, tensor.shape)
+        parameters[name] = floats(_bytes_of(tensor, storages, raw), tensor.shape, raw)
+    return by_custom(parameters, style, caffe="vgg-bgr")
+
+
+def _bytes_of(tensor: _Tensor, storages: Callable[[_Storage], memoryview], raw: str) -> memoryview:
+    contiguous = tuple(prod(tensor.shape[i + 1 :]) for i in range(len(tensor.shape)))
+    if tensor.strides != contiguous:
+        raise UnreadableError(f"{quoted(raw)} is not contiguous; save the state dict with .contiguous() tensors")
+    start, size = 4 * tensor.offset, 4 * prod(tensor.shape)
+    data = storages(tensor.storage)
+    if start + size > len(data):
+        raise UnreadableError(f"{quoted(raw)} reaches beyond its storage")
+    return data[start : start + size]
+
+
+def _read_zip(opened: zipfile.ZipFile, data: memoryview) -> tuple[Any, Callable[[_Storage], memoryview]]:
+    entries = {entry.filename: entry for entry in opened.infolist()}
+    pickles = [name for name in entries if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise UnreadableError(f"holds {len(pickles)} entries data.pkl: not a torch file")
+    folder = pickles[0].removesuffix("data.pkl")
+    order = entries.get(folder + "byteorder")
+    if order is not None and bytes(_stored(order, data)) != b"little":
+        raise UnreadableError("is not little-endian")
+
+    def storage(wanted: _Storage) -> memoryview:
+        entry = entries.get(f"{folder}data/{wanted.key}")
+        if entry is None:
+            raise UnreadableError(f"the storage {quoted(wanted.key)} is missing")
+        content = _stored(entry, data)
+        if len(content) != 4 * wanted.count:
+            raise UnreadableError(f"the storage {quoted(wanted.key)} is not of {4 * wanted.count} bytes")
+        return content
+
+    pickle = _stored(entries[pickles[0]], data)
+    return _unpickle(_short(pickle)), storage
+
+
+def _stored(entry: zipfile.ZipInfo, data: memoryview) -> memoryview:
+    """The bytes of an entry, straight from the file: torch stores without compression."""
+    name = quoted(entry.filename)
+    if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+        raise UnreadableError(f"{name} is compressed, which torch never does")
+    header = Window(data[entry.header_offset :] if 0 <= entry.header_offset <= len(data) else data[:0])
+    if bytes(header.take(4, name)) != b"PK\3\4":
+        raise UnreadableError(f"{name} has no local header")
+    header.take(22, name)
+    lengths = header.number("H", name) + header.number("H", name)
+    header.take(lengths, name)
+    content = header.take(entry.file_size, name)
+    if zlib.crc32(content) != entry.CRC:
+        raise UnreadableError(f"{name} is damaged (CRC)")
+    return content
+
+
+def _read_legacy(data: memoryview) -> tuple[Any, Callable[[_Storage], memoryview]]:
+    stream = io.BytesIO(data[:LONGEST_PICKLE])
+    if bytes(data[:1]) != b"\x80":
+        raise UnreadableError("neither a zip nor a pickle: not a torch file")
+    if _unpickle(stream) != MAGIC or _unpickle(stream) != PROTOCOL:
+        raise UnreadableError("a pickle, but not of torch (wrong magic number or protocol)")
+    system = _unpickle(stream)
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise UnreadableError("is not little-endian")
+    state, keys = _unpickle(stream), _unpickle(stream)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or len(set(keys)) != len(keys):
+        raise UnreadableError("its list of storages is corrupt")
+    window = Window(data[stream.tell() :])
+    found: dict[str, memoryview] = {}
+    for key in keys:
+        count = window.number("q", f"the size of storage {quoted(key)}")
+        found[key] = window.take(4 * count, f"storage {quoted(key)}")
+    if window.left:
+        raise UnreadableError(f"{window.left} bytes follow the last storage")
+
+    def storage(wanted: _Storage) -> memoryview:
+        content = found.get(wanted.key)
+        if content is None or len(content) != 4 * wanted.count:
+            raise UnreadableError(f"the storage {quoted(wanted.key)} is missing or of another size")
+        return content
+
+    return state, storage
+
+
+def _short(pickle: memoryview) -> io.BytesIO:
+    if len(pickle) > LONGEST_PICKLE:
+        raise UnreadableError(f"its pickle takes {len(pickle)} bytes; the most that is read is {LONGEST_PICKLE}")
+    return io.BytesIO(pickle)
