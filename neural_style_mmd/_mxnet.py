@@ -1,0 +1,64 @@
+"""The only module that imports MXNet: it sets what MXNet reads at import, and the NumPy shim.
+
+The import takes about a second, so modules that must answer at once (`--help`) import this one inside functions.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy
+
+from model_zoo.errors import InputError
+
+from .threads import choose_threads
+
+ENVIRONMENT = {
+    "MXNET_SUBGRAPH_VERBOSE": "0",  # otherwise a log line at every bind
+    "MXNET_USE_OPERATOR_TUNING": "0",  # otherwise a timing at import decides how operators run
+    "MXNET_SAFE_ACCUMULATION": "1",  # sums of float32 are accumulated in float64
+    "MXNET_CUDNN_AUTOTUNE_DEFAULT": "0",
+    "MXNET_ENFORCE_DETERMINISM": "1",
+    "DMLC_LOG_STACK_TRACE_DEPTH": "0",  # short error messages
+}
+"""Set where the user has not. Recorded with every result."""
+
+
+def _import_mxnet():
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    choose_threads(None)
+    # MXNet 1.9.1 reads numpy.bool at import; NumPy 1.24 removed it. Nothing here needs it afterwards, so it goes
+    # again and no other library sees it.
+    shim = "bool" not in numpy.__dict__
+    if shim:
+        numpy.bool = bool  # type: ignore[attr-defined]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its own deprecated calls
+            import mxnet
+    except OSError as error:
+        raise InputError(
+            f"MXNet cannot be loaded: {error}; install the system library it names (Debian: libgomp1, libquadmath0)"
+        ) from error
+    finally:
+        if shim:
+            del numpy.bool  # type: ignore[attr-defined]
+    return mxnet
+
+
+def device(name: str):
+    """MXNet's context called `name`: "cpu", "gpu" or "gpu:N". The GPU was never tried with this package."""
+    kind, _, number = name.partition(":")
+    if kind == "cpu" and not number:
+        return mx.cpu()
+    if kind == "gpu" and (number.isdigit() or not number):
+        index = int(number or 0)
+        if index >= mx.context.num_gpus():
+            raise InputError(f"device {name!r}: MXNet sees {mx.context.num_gpus()} GPUs; use --device cpu")
+        return mx.gpu(index)
+    raise InputError(f"unknown device {name!r}; allowed are cpu, gpu, gpu:N")
+
+
+mx = _import_mxnet()
