@@ -1,0 +1,235 @@
+"""The paper's losses as MXNet symbols, each with its true value; no Python operator.
+
+N is the number of channels of a layer, M_F and M_S the numbers of its positions for the picture and for the style
+picture, F (N, M_F) and S (N, M_S) their features; a column is one sample (paper, section 3.1).
+
+A method is a *statistic* of features and a *distance* between two statistics. The style target is the statistic of
+the style picture, by the same symbol. MMD^2 is Eq. 2 (factors 1/M_F^2, 1/M_S^2, 2/(M_F M_S)); a loss is MMD^2 / Z.
+Eq. 10's second line lacks these factors; it is read with M^2 inside Z, as Eq. 9 requires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from model_zoo.errors import InputError
+
+from ._mxnet import mx
+
+Symbols = dict  # {name: mx.sym.Symbol}
+
+
+def _rows(features):
+    """(1, N, H, W) -> F (N, M)."""
+    return mx.sym.reshape(features, shape=(-3, -3))
+
+
+def _row_sums(matrix):
+    """(N, M) -> (N, 1). As a product with ones: MXNet's own sum over an axis is six times slower on a CPU."""
+    ones = mx.sym.ones_like(mx.sym.slice_axis(matrix, axis=0, begin=0, end=1))  # (1, M)
+    return mx.sym.dot(matrix, ones, transpose_b=True)
+
+
+def _squared_distance(a, b):
+    """Sum of squared differences, shape (1,)."""
+    return mx.sym.sum(mx.sym.square(a - b))
+
+
+# Statistics: F (N, M) -> {name: symbol}
+
+
+def _mean(rows, positions: int) -> Symbols:
+    """mu_F (N, 1), Eq. 12."""
+    return {"mean": _row_sums(rows) / positions}
+
+
+def _mean_and_std(rows, positions: int) -> Symbols:
+    """mu_F and sigma_F (N, 1), Eq. 12, from centred features: E[F^2] - mu^2 would cancel where sigma << mu.
+
+    A standard deviation within the rounding error of its mean counts as 0 and gets gradient 0: sigma is not
+    differentiable there (the released code divides by it: NaN).
+    """
+    mean = _row_sums(rows) / positions
+    variance = _row_sums(mx.sym.square(mx.sym.broadcast_sub(rows, mean))) / positions
+    varies = mx.sym.BlockGrad(variance > mx.sym.square(mean * 1e-5))
+    safe = mx.sym.where(varies, variance, mx.sym.ones_like(variance))
+    return {"mean": mean, "std": mx.sym.sqrt(safe) * varies}
+
+
+def _gram(rows, positions: int) -> Symbols:
+    """G / M (N, N), Eq. 7."""
+    return {"gram": mx.sym.dot(rows, rows, transpose_b=True) / positions}
+
+
+def _gram_and_mean(rows, positions: int) -> Symbols:
+    return _gram(rows, positions) | _mean(rows, positions)
+
+
+def _samples(rows, positions: int) -> Symbols:
+    """The samples themselves, (M, N)."""
+    return {"samples": mx.sym.transpose(rows)}
+
+
+# Distances: the picture's statistic, the inputs (the target, and the pairs drawn), N -> symbol of shape (1,)
+
+
+def _linear_distance(picture: Symbols, inputs: Symbols, channels: int):
+    """MMD^2 of k(x, y) = x^T y is |mu_F - mu_S|^2. The paper gives no Z; Z = N is our choice: Eq. 11's first term."""
+    return _squared_distance(picture["mean"], inputs["mean"]) / channels
+
+
+def _gram_distance(picture: Symbols, inputs: Symbols, channels: int):
+    """Eq. 6, which with G / M_F and A / M_S also holds for M_F != M_S, as Eq. 9 does."""
+    return _squared_distance(picture["gram"], inputs["gram"]) / (4.0 * channels**2)
+
+
+def _poly_distance(picture: Symbols, inputs: Symbols, channels: int, c: float):
+    """Eq. 9 with k(x, y) = (x^T y + c)^2 = (x^T y)^2 + 2c x^T y + c^2; the constant cancels. c = 0 is the Gram loss."""
+    if c == 0:
+        return _gram_distance(picture, inputs, channels)
+    mean_part = _squared_distance(picture["mean"], inputs["mean"])
+    return (_squared_distance(picture["gram"], inputs["gram"]) + 2.0 * c * mean_part) / (4.0 * channels**2)
+
+
+def _bn_distance(picture: Symbols, inputs: Symbols, channels: int):
+    """Eq. 11."""
+    means = _squared_distance(picture["mean"], inputs["mean"])
+    return (means + _squared_distance(picture["std"], inputs["std"])) / channels
+
+
+def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int):
+    """Unbiased linear-time estimate of MMD^2 (the paper's [9]) for k(x, y) = exp(-|x - y|^2 / 2 sigma^2); Z = 1.
+
+    Mean over the drawn pairs of k(x0, x1) + k(y0, y1) - k(x0, y1) - k(x1, y0). sigma^2 is the mean of the squared
+    distances over these four sets (paper, section 4) and carries no gradient. The paper gives no Z; 1 is our choice.
+    """
+    x = mx.sym.take(picture["samples"], inputs["pairs"])  # (n, 2, N)
+    y = mx.sym.take(inputs["samples"], inputs["style_pairs"])  # (n, 2, N)
+    inner = partial(mx.sym.batch_dot, transpose_b=True)
+    xx, xy, yy = inner(x, x), inner(x, y), inner(y, y)  # (n, 2, 2)
+
+    def entry(products, i, j):
+        return mx.sym.slice(products, begin=(None, i, j), end=(None, i + 1, j + 1))  # (n, 1, 1)
+
+    def squared(aa, i, bb, j, ab):
+        return entry(aa, i, i) + entry(bb, j, j) - 2.0 * entry(ab, i, j)
+
+    distances = mx.sym.concat(  # (4, n, 1)
+        *[
+            mx.sym.reshape(d, shape=(1, -1, 1))
+            for d in (
+                squared(xx, 0, xx, 1, xx),
+                squared(yy, 0, yy, 1, yy),
+                squared(xx, 0, yy, 1, xy),
+                squared(xx, 1, yy, 0, xy),
+            )
+        ],
+        dim=0,
+    )
+    return _mean_kernel_difference(distances)
+
+
+def _mean_kernel_difference(distances):
+    """Squared distances (4, n, 1) of the sets xx, yy, xy, yx -> mean of k_xx + k_yy - k_xy - k_yx, shape (1,)."""
+    bandwidth = mx.sym.maximum(mx.sym.BlockGrad(mx.sym.mean(distances)), 1e-30)  # sigma^2; 0 when all samples agree
+    kernels = mx.sym.exp(mx.sym.broadcast_div(-0.5 * distances, mx.sym.reshape(bandwidth, shape=(1, 1, 1))))
+    means = mx.sym.mean(kernels, axis=(1, 2))  # (4,)
+    xx, yy, xy, yx = (mx.sym.slice_axis(means, axis=0, begin=i, end=i + 1) for i in range(4))
+    return xx + yy - xy - yx
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to align two distributions of features.
+
+    statistic: (F (N, M), M) -> {name: symbol}.
+    distance: (picture's statistic, inputs, N) -> symbol (1,); its inputs are the target's statistic and, for a
+        sampling method, "pairs" and "style_pairs".
+    samples_pairs: whether it needs drawn pairs.
+    """
+
+    statistic: Callable[..., Symbols]
+    distance: Callable[..., object]
+    samples_pairs: bool = False
+
+
+def _poly(c: float) -> Method:
+    return Method(_gram if c == 0 else _gram_and_mean, partial(_poly_distance, c=c))
+
+
+_METHODS: dict[str, Callable[[float], Method]] = {
+    "linear": lambda c: Method(_mean, _linear_distance),
+    "poly": _poly,
+    "gaussian": lambda c: Method(_samples, _gaussian_distance, samples_pairs=True),
+    "bn": lambda c: Method(_mean_and_std, _bn_distance),
+    "gram": lambda c: Method(_gram, _gram_distance),
+}
+
+
+def method(name: str, poly_c: float = 0.0) -> Method:
+    """The method called `name` (see config.METHODS); `poly_c` is the polynomial kernel's c."""
+    if name not in _METHODS:
+        raise InputError(f"unknown method {name!r}; known are {', '.join(_METHODS)}")
+    return _METHODS[name](poly_c)
+
+
+def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0) -> Symbols:
+    """The statistic of method `name` for features (1, N, H, W), H W = positions: {statistic: symbol}."""
+    return method(name, poly_c).statistic(_rows(features), positions)
+
+
+def style_loss(name: str, features, layer: str, *, channels: int, positions: int, poly_c: float = 0.0):
+    """The style loss of one layer (Eq. 6, 9, 10 or 11) as a symbol of shape (1,) called `style.<name>.<layer>`.
+
+    features: symbol (1, N, H, W) with N = channels and H W = positions.
+    Its inputs are variables called `style.<name>.<layer>.<statistic>`: what style_statistics gives for the style
+    picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs.
+    """
+    chosen = method(name, poly_c)
+    picture = chosen.statistic(_rows(features), positions)
+    label = f"style.{name}.{layer}"
+    inputs = {key: mx.sym.Variable(f"{label}.{key}") for key in picture}
+    if chosen.samples_pairs:
+        inputs |= {key: mx.sym.Variable(f"{label}.{key}", dtype="int32") for key in ("pairs", "style_pairs")}
+    return mx.sym.identity(chosen.distance(picture, inputs, channels), name=label)
+
+
+def content_loss(features):
+    """Eq. 4 as a symbol (1,) called `content`; its input `content.features` has the shape of `features`."""
+    return mx.sym.identity(0.5 * _squared_distance(features, mx.sym.Variable("content.features")), name="content")
+
+
+def total_variation(data):
+    """Half the sum of squared differences of adjacent pixels of (1, 3, H, W), a symbol (1,) called `tv`.
+
+    Not in the paper, whose setting has weight 0.
+    """
+    rows = mx.sym.slice_axis(data, axis=2, begin=1, end=None), mx.sym.slice_axis(data, axis=2, begin=0, end=-1)
+    columns = mx.sym.slice_axis(data, axis=3, begin=1, end=None), mx.sym.slice_axis(data, axis=3, begin=0, end=-1)
+    return mx.sym.identity(0.5 * (_squared_distance(*rows) + _squared_distance(*columns)), name="tv")
+
+
+def draw_pairs(positions: int, style_positions: int, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
+    """What the Gaussian method samples: floor(M_F / 2) disjoint pairs of the picture's positions, each with two
+    distinct positions of the style picture, from random permutations (repeated where M_S < M_F).
+
+    Returns int32 arrays (n, 2) called "pairs" and "style_pairs". Raises InputError where a side has fewer than two
+    positions.
+    """
+    if min(positions, style_positions) < 2:
+        raise InputError(
+            f"the gaussian method needs two positions in each layer, got {positions} and {style_positions}; "
+            "use a larger --size or --style-size, or leave out the deepest layer"
+        )
+    n = positions // 2
+    per_permutation = style_positions // 2  # whole pairs, so that no pair spans two permutations
+    style_pairs = [
+        rng.permutation(np.arange(style_positions, dtype=np.int32))[: 2 * per_permutation].reshape(-1, 2)
+        for _ in range(-(-n // per_permutation))
+    ]
+    pairs = rng.permutation(np.arange(positions, dtype=np.int32))[: 2 * n].reshape(-1, 2)
+    return {"pairs": pairs, "style_pairs": np.concatenate(style_pairs)[:n]}
