@@ -1,0 +1,148 @@
+"""beta': the factor by which the gradient norms of style and content on the picture become equal (paper, section 4).
+
+Differs from the paper: there beta' is chosen by hand, to an order of magnitude; here it is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from model_zoo.errors import InputError
+
+from .config import TransferConfig
+from .objective import Objective, noise, style_term
+
+POINT_AMPLITUDE = 20.0
+"""Our choice: the point must have a picture's texture. At a flat picture the ratio of the methods' norms is another by
+a factor of tens (docs/FIDELITY.md has the table), and at the content picture itself the content gradient is 0."""
+
+RECONSTRUCTION_AMPLITUDE = 100.0  # without a content picture: noise of a picture's contrast
+
+_POINT_DRAW, START_DRAW = 1, 0
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The weights of the terms and the gradient norms they come from (Euclidean norms over the whole picture).
+
+    point: where the norms were measured, in words.
+    content_norm: norm of the content loss's gradient, None without a content term.
+    style_norms: {method: {"total": norm for sum_l w_l L_l, "layers": {layer: norm for L_l}}}.
+    beta_prime: {method: beta'_m}.
+    term_weights: {term: weight}, what the optimisation uses, all of Eq. 3.
+    ratio_at_point, ratio_at_start: norm of the whole weighted style gradient over that of the weighted content
+        gradient; None without a content term.
+    step_scale: the factor on the whole objective, and so on its gradient, before a step, see `balance`.
+    """
+
+    point: str
+    content_norm: float | None
+    style_norms: Mapping[str, Mapping[str, Any]]
+    beta_prime: Mapping[str, float]
+    term_weights: Mapping[str, float]
+    ratio_at_point: float | None
+    ratio_at_start: float | None
+    step_scale: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The balance in JSON's types."""
+        return asdict(self)
+
+
+def calibration_point(
+    config: TransferConfig, shape: tuple[int, ...], content: np.ndarray | None
+) -> tuple[np.ndarray, str]:
+    """A textured picture (1, 3, H, W), whatever the run's start, and what it is in words."""
+    if content is None:
+        amplitude = RECONSTRUCTION_AMPLITUDE
+        return noise(shape, amplitude, config.seed, _POINT_DRAW), f"uniform noise of +-{amplitude:g}"
+    amplitude = POINT_AMPLITUDE
+    point = content + noise(shape, amplitude, config.seed, _POINT_DRAW)
+    return point, f"content + uniform noise of +-{amplitude:g}"
+
+
+def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarray) -> Balance:
+    """Measure the gradient norms at `point`, choose beta' and the weights of all terms.
+
+    Without a content term beta' is 1 (paper, Figure 1: only the style loss). The gaussian method uses the fixed draw.
+
+    step_scale makes the norm of the whole objective's gradient at `point` equal to 3HW, the norm at which the MXNet
+    example clips. The paper's losses have arbitrary scales (Z, alpha, the magnitude of the network's features), and a
+    learning rate means something only relative to them; with it a step depends on the balance of the terms alone.
+    Raises InputError where a gradient is 0 or not finite, for then nothing can be balanced.
+    """
+    config = objective.config
+    has_content = "content" in objective.terms
+    content = _gradient(objective, point, {"content": 1.0}) if has_content else None
+    content_norm = _norm(content, "content loss", where) if content is not None else None
+
+    style_norms, beta_prime = {}, {}
+    given = dict(zip(config.method, config.beta_prime, strict=False))
+    style = np.zeros(objective.shape)
+    for method in config.method:
+        total, layers = _style_gradient(objective, point, method)
+        total_norm = _norm(total, f"{method} style loss", where)
+        style_norms[method] = {"total": total_norm, "layers": layers}
+        beta_prime[method] = given.get(method, 1.0 if content_norm is None else content_norm / total_norm)
+        style += config.gamma * config.fusion_weights[method] * beta_prime[method] * total
+
+    weights = _term_weights(objective, beta_prime)
+    whole = style if content is None else style + config.alpha * content
+    whole_norm = _norm(whole, "objective", where)
+    return Balance(
+        point=where,
+        content_norm=content_norm,
+        style_norms=style_norms,
+        beta_prime=beta_prime,
+        term_weights=weights,
+        ratio_at_point=_ratio(objective, point, weights),
+        ratio_at_start=_ratio(objective, start, weights),
+        step_scale=float(np.prod(objective.shape)) / whole_norm,
+    )
+
+
+def _style_gradient(objective: Objective, point: np.ndarray, method: str) -> tuple[np.ndarray, dict[str, float]]:
+    """The gradient of sum_l w_l L_l of one method, float64, and the norm of each layer's gradient."""
+    total, norms = np.zeros(objective.shape), {}
+    for layer, weight in objective.config.style_layer_weights.items():
+        gradient = _gradient(objective, point, {style_term(method, layer): 1.0})
+        norms[layer] = float(np.linalg.norm(gradient))
+        total += weight * gradient
+    return total, norms
+
+
+def _term_weights(objective: Objective, beta_prime: Mapping[str, float]) -> dict[str, float]:
+    """Eq. 3 and 5 for several methods: alpha L_content + gamma sum_m f_m beta'_m sum_l w_l L_m^l, and tv."""
+    config = objective.config
+    weights = {"content": config.alpha, "tv": config.tv_weight}
+    for method, fusion in config.fusion_weights.items():
+        for layer, weight in config.style_layer_weights.items():
+            weights[style_term(method, layer)] = config.gamma * fusion * beta_prime[method] * weight
+    return {name: weights[name] for name in objective.terms}
+
+
+def _ratio(objective: Objective, x: np.ndarray, weights: Mapping[str, float]) -> float | None:
+    if "content" not in objective.terms:
+        return None
+    style = {name: value for name, value in weights.items() if name.startswith("style.")}
+    content = np.linalg.norm(_gradient(objective, x, {"content": weights["content"]}).astype(np.float64))
+    above = float(np.linalg.norm(_gradient(objective, x, style).astype(np.float64)))
+    return above / float(content) if content > 0 else None  # at x = content it is 0
+
+
+def _gradient(objective: Objective, x: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
+    return objective.evaluate(x, weights).gradient.astype(np.float64)
+
+
+def _norm(gradient: np.ndarray, what: str, where: str) -> float:
+    norm = float(np.linalg.norm(gradient))
+    if not (np.isfinite(norm) and norm > 0):
+        raise InputError(
+            f"the gradient of the {what} has norm {norm:g} at {where}, so it cannot be balanced; "
+            "check that the pictures differ, or give --beta-prime"
+        )
+    return norm

@@ -1,0 +1,191 @@
+"""The only owner of executors: two pictures become targets, then each evaluation is one forward and one backward.
+
+The weights of the terms are head gradients, so calibration, optimisation and logging share one graph. MXNet 1.9.1
+gives the weighted sum of gradients only if `forward(is_train=True)` stands before each `backward`, and not through
+MakeLoss, which ignores head gradients (a test pins both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_zoo.errors import InputError
+from model_zoo.vgg19 import LAYERS, deepest_of, parameter_shapes
+from model_zoo.weights import Weights
+
+from . import _mxnet, losses
+from ._mxnet import mx
+from .config import TransferConfig
+from .images import require_size
+from .network import vgg19_symbol
+
+FIXED_DRAW = 0
+"""The draw of the Gaussian method's pairs that ratios, metrics and reported objectives use; iterations use 1, 2, ..."""
+
+_NOISE_STREAM, _PAIRS_STREAM = 0, 1
+
+
+def noise(shape: tuple[int, ...], amplitude: float, seed: int, draw: int = 0) -> np.ndarray:
+    """float32 noise, uniform within plus and minus `amplitude`, from NumPy's PCG64 seeded with (seed, draw)."""
+    rng = np.random.default_rng((seed, _NOISE_STREAM, draw))
+    return rng.uniform(-amplitude, amplitude, shape).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The objective at one picture.
+
+    terms: the true value of each term, unweighted: "content", "style.<method>.<layer>", "tv".
+    total: the weighted sum of the terms.
+    gradient: float32 (1, 3, H, W), the gradient of `total` with respect to the picture.
+    """
+
+    terms: Mapping[str, float]
+    total: float
+    gradient: np.ndarray
+
+
+def style_term(method: str, layer: str) -> str:
+    """The dotted name of a style term."""
+    return f"style.{method}.{layer}"
+
+
+class Objective:
+    """The terms of Eq. 3 for one size, one style and one content picture.
+
+    style: the style picture, preprocessed, float32 (1, 3, H_S, W_S), of any size.
+    content: the content picture, preprocessed, float32 (1, 3, H, W); None without a content term.
+    shape: (1, 3, H, W) of the picture that is made, the content's where there is one.
+    Raises InputError where a picture is too small for the deepest layer.
+    """
+
+    def __init__(
+        self,
+        config: TransferConfig,
+        weights: Weights,
+        style: np.ndarray,
+        content: np.ndarray | None,
+        shape: tuple[int, ...],
+        device: str = "cpu",
+    ) -> None:
+        self.config = config
+        self.shape = tuple(shape)
+        self._style_shape = style.shape
+        self._device = _mxnet.device(device)
+        wanted = (*config.layers, *([] if content is None else [config.content_layer]))
+        deepest = deepest_of(wanted)
+        for *_, height, width in (self.shape, style.shape):
+            require_size(height, width, LAYERS[deepest].stride, deepest)
+        missing = [name for name in parameter_shapes(deepest) if name not in weights.parameters]
+        if missing:
+            raise InputError(f"{weights.name}: the weights end before {deepest}: {missing[0]} is missing")
+        self._parameters = {
+            name: mx.nd.array(weights.parameters[name], ctx=self._device) for name in parameter_shapes(deepest)
+        }
+        targets = self._measure_style(style)
+        if content is not None:
+            targets["content.features"] = self._measure_content(content)
+        self._bind(targets, has_content=content is not None)
+
+    def evaluate(self, x: np.ndarray, weights: Mapping[str, float], draw: int = FIXED_DRAW) -> Evaluation:
+        """Every term at the picture `x` (1, 3, H, W), and the gradient of their sum weighted with `weights`.
+
+        A term that `weights` leaves out counts 0. `draw` chooses the Gaussian method's pairs.
+        """
+        self._draw_pairs(draw)
+        self._data[:] = x
+        outputs = self._executor.forward(is_train=True)
+        heads = [mx.nd.array([weights.get(name, 0.0)], ctx=self._device) for name in self.terms]
+        self._executor.backward(heads)
+        gradient = self._gradient.asnumpy()
+        terms = {name: float(value.asscalar()) for name, value in zip(self.terms, outputs, strict=True)}
+        total = sum(weights.get(name, 0.0) * value for name, value in terms.items())
+        return Evaluation(terms, total, gradient)
+
+    def _measure_style(self, style: np.ndarray) -> dict:
+        features = vgg19_symbol(self.config.layers, self.config.pooling)
+        symbols: dict = {}
+        for method in self.config.method:
+            for layer, symbol in features.items():
+                statistics = losses.style_statistics(
+                    method, symbol, positions=_positions(layer, style.shape), poly_c=self.config.poly_c
+                )
+                label = style_term(method, layer)
+                symbols |= {f"{label}.{key}": statistic for key, statistic in statistics.items()}
+        return self._forward(symbols, style)
+
+    def _measure_content(self, content: np.ndarray):
+        features = vgg19_symbol([self.config.content_layer], self.config.pooling)
+        return self._forward(features, content)[self.config.content_layer]
+
+    def _forward(self, symbols: dict, picture: np.ndarray) -> dict:
+        """The values of `symbols` at `picture`, as MXNet arrays, by an executor that is gone afterwards."""
+        group = mx.sym.Group(list(symbols.values()))
+        inputs = self._arguments(group, {"data": mx.nd.array(picture, ctx=self._device)})
+        executor = group.bind(self._device, inputs, grad_req="null")
+        values = [value.copy() for value in executor.forward(is_train=False)]
+        mx.nd.waitall()
+        return dict(zip(symbols, values, strict=True))
+
+    def _bind(self, inputs: dict, has_content: bool) -> None:
+        config = self.config
+        features = vgg19_symbol((*config.layers, *([config.content_layer] if has_content else [])), config.pooling)
+        terms = {"content": losses.content_loss(features[config.content_layer])} if has_content else {}
+        for method in config.method:
+            for layer in config.layers:
+                terms[style_term(method, layer)] = losses.style_loss(
+                    method,
+                    features[layer],
+                    layer,
+                    channels=LAYERS[layer].channels,
+                    positions=_positions(layer, self.shape),
+                    poly_c=config.poly_c,
+                )
+        if config.tv_weight:
+            terms["tv"] = losses.total_variation(mx.sym.Variable("data"))
+        self.terms = tuple(terms)
+        self._data = mx.nd.zeros(self.shape, ctx=self._device)
+        self._gradient = mx.nd.zeros(self.shape, ctx=self._device)
+        self._pairs = self._pair_inputs()
+        group = mx.sym.Group(list(terms.values()))
+        arguments = self._arguments(group, {"data": self._data} | inputs | self._pairs)
+        requests = {name: "write" if name == "data" else "null" for name in arguments}
+        self._executor = group.bind(self._device, arguments, {"data": self._gradient}, requests)
+        self._draw = -1
+
+    def _arguments(self, group, inputs: dict) -> dict:
+        known = self._parameters | inputs
+        return {name: known[name] for name in group.list_arguments()}
+
+    def _pair_inputs(self) -> dict:
+        """Arrays int32 (n, 2) for the pairs of each sampling method and layer; filled by _draw_pairs."""
+        arrays = {}
+        for method in self.config.method:
+            if losses.method(method).samples_pairs:
+                for layer in self.config.layers:
+                    size = (_positions(layer, self.shape) // 2, 2)
+                    for key in ("pairs", "style_pairs"):
+                        name = f"{style_term(method, layer)}.{key}"
+                        arrays[name] = mx.nd.zeros(size, ctx=self._device, dtype="int32")
+        return arrays
+
+    def _draw_pairs(self, draw: int) -> None:
+        """Each draw is a function of (seed, draw, layer) alone, so that a run can be resumed at any iteration."""
+        if not self._pairs or draw == self._draw:
+            return
+        order = list(LAYERS)
+        for layer in self.config.layers:
+            rng = np.random.default_rng((self.config.seed, _PAIRS_STREAM, draw, order.index(layer)))
+            drawn = losses.draw_pairs(_positions(layer, self.shape), _positions(layer, self._style_shape), rng)
+            for key, pairs in drawn.items():
+                self._pairs[f"{style_term('gaussian', layer)}.{key}"][:] = pairs
+        self._draw = draw
+
+
+def _positions(layer: str, shape: tuple[int, ...]) -> int:
+    """M_l for a picture (1, 3, H, W); poolings round down."""
+    stride = LAYERS[layer].stride
+    return (shape[2] // stride) * (shape[3] // stride)
