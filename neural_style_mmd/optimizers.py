@@ -1,0 +1,187 @@
+"""SGD, NAG and Adam of MXNet and SciPy's L-BFGS behind one signature: `minimise`.
+
+What the paper leaves open is the MXNet example's: SGD with rate 1e-3, momentum 0.9, weight decay 5e-4, the rate times
+0.9 every 80 updates, the gradient's norm clipped at 3HW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.optimize
+
+from ._mxnet import mx
+from .config import TransferConfig
+from .objective import FIXED_DRAW, Evaluation
+
+LBFGS_MEMORY = 25
+"""Iterations after which L-BFGS starts its memory anew, so that a run can be resumed there, bit for bit. Our choice."""
+
+Evaluate = Callable[[np.ndarray, int], Evaluation]
+
+
+@dataclass(frozen=True)
+class State:
+    """From where an optimisation goes on: the picture after `iteration` updates, and the optimiser's own arrays."""
+
+    x: np.ndarray  # float32 (1, 3, H, W); float64 for L-BFGS
+    iteration: int = 0
+    slots: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """One update.
+
+    iteration: number of updates done, from 1.
+    x: the picture after it, float32 (1, 3, H, W).
+    evaluation: the objective before the update (first-order methods) or after it (L-BFGS).
+    change: |x_t - x_(t-1)| / |x_t| of the mean-subtracted picture.
+    gradient_norm: before clipping; clipped: whether it was.
+    state: gives the State to resume from, or None where the method cannot be resumed here.
+    """
+
+    iteration: int
+    x: np.ndarray
+    evaluation: Evaluation
+    change: float
+    gradient_norm: float
+    clipped: bool
+    state: Callable[[], State | None]
+
+
+def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]) -> None:
+    """Minimise until `on_iterate` returns True, from `state` on.
+
+    evaluate: (picture float32 (1, 3, H, W), draw) -> Evaluation; `draw` is the iteration's number for the stochastic
+        methods, and the fixed draw for L-BFGS, which needs one function.
+    A first-order method never ends by itself; L-BFGS ends with an iterate of change 0 when its line search finds
+    nothing lower.
+    """
+    run = _lbfgs if config.optimizer == "lbfgs" else _first_order
+    run(evaluate, state, config, on_iterate)
+
+
+def clip_norm(gradient: np.ndarray, limit: float) -> tuple[np.ndarray, float, bool]:
+    """`gradient` scaled to norm `limit` where it is longer (0: never); its norm before, and whether it was scaled."""
+    norm = float(np.linalg.norm(gradient.astype(np.float64)))
+    if limit and norm > limit:
+        return gradient * np.float32(limit / norm), norm, True
+    return gradient, norm, False
+
+
+def _first_order(
+    evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]
+) -> None:
+    optimizer = _mxnet_optimizer(config, state.iteration)
+    variable = mx.nd.array(state.x)
+    slots = optimizer.create_state(0, variable)
+    for name, array in _named(slots).items():
+        if name in state.slots:
+            array[:] = state.slots[name]
+    x, limit = state.x.astype(np.float32), config.clip * state.x.size
+    for iteration in range(state.iteration + 1, 2**62):
+        evaluation = evaluate(x, iteration)
+        gradient, norm, clipped = clip_norm(evaluation.gradient, limit)
+        optimizer.update(0, variable, mx.nd.array(gradient), slots)
+        before, x = x, variable.asnumpy()
+
+        def resume_from(x=x, iteration=iteration) -> State:
+            return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()})
+
+        if on_iterate(Iterate(iteration, x, evaluation, _relative_change(x, before), norm, clipped, resume_from)):
+            return
+
+
+def _mxnet_optimizer(config: TransferConfig, updates: int):
+    scheduler = None
+    if config.decay_every:
+        scheduler = mx.lr_scheduler.FactorScheduler(config.decay_every, config.decay_factor, base_lr=config.step_size)
+    common = {"learning_rate": config.step_size, "lr_scheduler": scheduler, "begin_num_update": updates}
+    if config.optimizer == "adam":
+        return mx.optimizer.Adam(**common)
+    kind = {"sgd": mx.optimizer.SGD, "nag": mx.optimizer.NAG}[config.optimizer]
+    return kind(momentum=config.momentum, wd=config.weight_decay, **common)
+
+
+def _named(slots) -> dict:
+    """MXNet's optimiser state (None, an array, or a tuple of arrays) as {name: array}."""
+    if slots is None:
+        return {}
+    return {f"slot{i}": array for i, array in enumerate(slots if isinstance(slots, tuple) else (slots,))}
+
+
+def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]) -> None:
+    """SciPy's L-BFGS-B without bounds, in stretches of LBFGS_MEMORY iterations.
+
+    It works in units of sqrt(3HW), because SciPy's first step has length 1 whatever the function: one grey level for
+    the average pixel then.
+    """
+    stretch = state
+    while True:
+        run = _Stretch(evaluate, stretch, on_iterate)
+        try:
+            scipy.optimize.minimize(
+                run.value_and_gradient,
+                run.start(),
+                jac=True,
+                method="L-BFGS-B",
+                callback=run.accepted,
+                options={"maxiter": LBFGS_MEMORY, "maxfun": 20 * LBFGS_MEMORY, "maxcor": 10, "ftol": 0, "gtol": 0},
+            )
+        except _Stop:
+            return
+        if run.iteration == stretch.iteration:  # the line search failed from a fresh start: nothing lower is to be had
+            x = stretch.x.astype(np.float32)
+            norm = float(np.linalg.norm(run.last.gradient))
+            on_iterate(Iterate(run.iteration + 1, x, run.last, 0.0, norm, False, lambda: None))
+            return
+        stretch = State(run.x, run.iteration)
+
+
+class _Stop(Exception):
+    """Ends SciPy's loop."""
+
+
+class _Stretch:
+    """What SciPy calls during one stretch of L-BFGS."""
+
+    def __init__(self, evaluate: Evaluate, start: State, on_iterate: Callable[[Iterate], bool]) -> None:
+        self._evaluate, self._shape, self._on_iterate = evaluate, start.x.shape, on_iterate
+        self._start, self._unit = start, float(np.sqrt(start.x.size))
+        self.iteration, self.x = start.iteration, start.x.astype(np.float64)
+        self.last: Evaluation
+
+    def start(self) -> np.ndarray:
+        """The first point, in SciPy's units."""
+        return self.x.ravel() / self._unit
+
+    def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """In SciPy's units."""
+        self.last = self._evaluate(self._picture(point).astype(np.float32), FIXED_DRAW)
+        return self.last.total, self.last.gradient.astype(np.float64).ravel() * self._unit
+
+    def accepted(self, point: np.ndarray) -> None:
+        """SciPy's callback; the last evaluation was at `point`, because the line search ends where it accepts."""
+        before, self.x, self.iteration = self.x, self._picture(point), self.iteration + 1
+        ends = self.iteration - self._start.iteration == LBFGS_MEMORY
+        resume_from = State(self.x, self.iteration) if ends else None
+        norm = float(np.linalg.norm(self.last.gradient.astype(np.float64)))
+        change = _relative_change(self.x, before)
+        iterate = Iterate(
+            self.iteration, self.x.astype(np.float32), self.last, change, norm, False, lambda: resume_from
+        )
+        if self._on_iterate(iterate):
+            raise _Stop
+
+    def _picture(self, point: np.ndarray) -> np.ndarray:
+        return (point * self._unit).reshape(self._shape)
+
+
+def _relative_change(x: np.ndarray, before: np.ndarray) -> float:
+    """|x_t - x_(t-1)| / |x_t|, accumulated in float64."""
+    size = float(np.linalg.norm(x.astype(np.float64).ravel()))
+    step = float(np.linalg.norm((x.astype(np.float64) - before).ravel()))
+    return step / size if size else float("inf")
