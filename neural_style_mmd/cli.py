@@ -1,0 +1,295 @@
+"""The command line: argv -> TransferConfig -> transfer -> picture and record. Options are the config's fields."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from model_zoo.command_line import OneLineGroup
+from model_zoo.errors import InputError
+
+from .config import METHODS, TransferConfig
+
+if TYPE_CHECKING:
+    from .stylization import Progress, Result
+
+
+class _Commas(click.ParamType):
+    """A comma-separated text as a tuple; "auto" or nothing as the empty one."""
+
+    def __init__(self, kind: type, name: str) -> None:
+        self._kind, self.name = kind, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple:
+        if isinstance(value, tuple):
+            return value
+        if value in ("", "auto"):
+            return ()
+        try:
+            return tuple(self._kind(part.strip()) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers joined by commas", param, ctx)
+
+
+_TYPES: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "tuple[str, ...]": _Commas(str, "names"),
+    "tuple[float, ...]": _Commas(float, "numbers"),
+}
+
+
+def config_options(command: Callable) -> Callable:
+    """Adds an option for each field of TransferConfig, with its default and its help."""
+    for item in reversed(fields(TransferConfig)):
+        assert item.default is not MISSING
+        shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
+        command = click.option(
+            "--" + item.name.replace("_", "-"),
+            item.name,
+            type=_TYPES[str(item.type)],
+            default=item.default,
+            is_flag=item.type == "bool",
+            help=item.metadata["help"] + (f"  [default: {shown}]" if shown not in ("", False) else ""),
+        )(command)
+    return command
+
+
+def machine_options(command: Callable) -> Callable:
+    """Adds the options that change where and how loudly a run happens, not what it makes."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Say nothing but errors."),
+        click.option("--device", default="cpu", show_default=True, help="cpu, gpu or gpu:N (the GPU is untested)."),
+        click.option("--threads", type=int, help="Threads of MXNet; every usable core by default."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    cls=OneLineGroup,
+    name="neural-style-mmd",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.version_option(package_name="neural-style-mmd")
+def cli() -> None:
+    """Neural style transfer as distribution alignment (Li, Wang, Liu, Hou; IJCAI 2017), on MXNet."""
+
+
+@cli.command()
+@click.argument("pictures", nargs=-1, required=True, metavar="[CONTENT] STYLE")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The picture to write.")
+@config_options
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Keep the run's state here, and go on from it.")
+@click.option("--snapshot-every", type=click.IntRange(min=1), help="Save the picture every so many iterations too.")
+@machine_options
+def transfer(
+    pictures: tuple[str, ...],
+    output: Path,
+    checkpoint: Path | None,
+    snapshot_every: int | None,
+    threads: int | None,
+    device: str,
+    quiet: bool,
+    **choices: Any,
+) -> int:
+    """Give CONTENT the style of STYLE. With --alpha 0 there is no CONTENT: STYLE alone is reconstructed.
+
+    Beside the picture lies its record, OUTPUT.json. Exit code 0: done (the change became small, or a limit was
+    reached); 2: misuse or bad input; 3: diverged; 130: interrupted.
+    """
+    config = TransferConfig(**choices)
+    if len(pictures) > 2:
+        raise InputError(f"got {len(pictures)} pictures; give CONTENT and STYLE, or with --alpha 0 STYLE alone")
+    content, style = pictures if len(pictures) == 2 else (None, *pictures)
+    require_output(output, config.size)
+    result = run(
+        content, style, config, output, checkpoint=checkpoint, snapshot_every=snapshot_every, threads=threads,
+        device=device, quiet=quiet,
+    )  # fmt: skip
+    _save(output, result)
+    if not quiet:
+        _report(output, result)
+    return result.outcome.exit_code
+
+
+@cli.command()
+@click.argument("content")
+@click.argument("style")
+@click.option("--json", "as_json", is_flag=True, help="Print the balances as JSON.")
+@config_options
+@machine_options
+@click.pass_context
+def calibrate(
+    context: click.Context,
+    content: str,
+    style: str,
+    as_json: bool,
+    threads: int | None,
+    device: str,
+    quiet: bool,
+    **choices: Any,
+) -> None:
+    """Measure the gradient norms of the content loss and of each method's style loss, and give beta'.
+
+    All methods are measured unless --method names some.
+    """
+    from .stylization import calibrate as measure
+
+    given = context.get_parameter_source("method") is not click.core.ParameterSource.DEFAULT
+    config = TransferConfig(**choices)
+    methods = config.method if given else METHODS
+    balances = measure(
+        content, style, config, methods, threads=threads, device=device, notify=_say if not quiet else _nothing
+    )
+    if as_json:
+        click.echo(json.dumps({name: balance.as_dict() for name, balance in balances.items()}, indent=2))
+        return
+    first = next(iter(balances.values()))
+    click.echo(f"gradient norms on the picture at {first.point}; content loss {first.content_norm:.6g}")
+    click.echo(f"{'method':10}{'style loss':>14}{'beta_prime':>14}{'ratio':>8}{'at start':>12}  layers")
+    for name, balance in balances.items():
+        norms = balance.style_norms[name]
+        layers = "  ".join(f"{layer} {norm:.3g}" for layer, norm in norms["layers"].items())
+        click.echo(
+            f"{name:10}{norms['total']:14.6g}{balance.beta_prime[name]:14.6g}"
+            f"{balance.ratio_at_point or 0:8.3f}{balance.ratio_at_start or float('nan'):12.4g}  {layers}"
+        )
+
+
+@cli.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the picture that the repetition made.")
+@click.option("--quiet", is_flag=True, help="Say nothing but the verdict.")
+def rerun(record: Path, output: Path | None, quiet: bool) -> int:
+    """Repeat the run of RECORD (OUT.png.json) and say whether the pixels match. Exit code 1 if they do not."""
+    from .rerun import recorded_run
+
+    past = recorded_run(record)
+    if output is not None:
+        require_output(output, past.config.size)
+    result = run(past.content, past.style, past.config, output, threads=past.threads, quiet=quiet)
+    if output is not None:
+        _save(output, result)
+    verdict, same = past.compare(result)
+    click.echo(verdict)
+    return 0 if same else 1
+
+
+@cli.command()
+@click.argument("pictures", nargs=-1, metavar="[CONTENT STYLE]")
+@click.option("-o", "--output", default="out/demo", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option("--threads", type=int, help="Threads of MXNet; every usable core by default.")
+def demo(pictures: tuple[str, ...], output: Path, threads: int | None) -> int:
+    """Make one sheet, demo.png: content, style and the pictures of the paper's four methods.
+
+    Without CONTENT and STYLE a procedural pair is taken, which needs no download.
+    """
+    from .demo import make_demo
+
+    if len(pictures) not in (0, 2):
+        raise InputError(f"got {len(pictures)} pictures; the demo takes a content and a style picture, or none")
+    sheet, network = make_demo(pictures, output, threads=threads, run=run, save=_save, say=_say)
+    click.echo(f"{sheet}\nnetwork: {network}")
+    return 0
+
+
+def require_output(path: Path, long_edge: int) -> None:
+    """InputError unless a picture and its record can be written at `path`; before the first iteration."""
+    from model_zoo.files import require_writable
+
+    from .images import require_format
+
+    require_format(path, long_edge)
+    for each in (path, record_path(path)):
+        require_writable(each)
+
+
+def record_path(picture: Path) -> Path:
+    """OUT.png -> OUT.png.json."""
+    return picture.with_name(picture.name + ".json")
+
+
+def run(
+    content: str | None,
+    style: str,
+    config: TransferConfig,
+    output: Path | None = None,
+    *,
+    checkpoint: Path | None = None,
+    snapshot_every: int | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> Result:
+    """One transfer with a progress line; the first Ctrl-C or SIGTERM ends it after the iteration in hand."""
+    from .images import save_picture
+    from .progress import ProgressLine
+    from .stylization import transfer as make
+
+    line = ProgressLine(sys.stderr, config.iterations)
+    stopped: list[int] = []
+    iterating = False
+
+    def on_signal(number: int, frame: Any) -> None:
+        if stopped or not iterating:
+            raise KeyboardInterrupt
+        stopped.append(number)
+
+    def on_iterate(progress: Progress) -> None:
+        nonlocal iterating
+        iterating = True
+        if not quiet:
+            line.show(progress)
+        if snapshot_every and output is not None and progress.iteration % snapshot_every == 0:
+            save_picture(output.with_suffix(f".{progress.iteration:05d}{output.suffix}"), progress.image())
+        if stopped:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return make(
+            content, style, config, on_iterate=on_iterate, checkpoint_path=checkpoint, device=device, threads=threads,
+            notify=_nothing if quiet else _say, command=sys.argv,
+        )  # fmt: skip
+    finally:
+        line.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _save(output: Path, result: Result) -> None:
+    from model_zoo.files import write_json
+
+    from .images import save_picture
+    from .record import picture_text
+
+    save_picture(output, result.image, picture_text(result.record))
+    write_json(record_path(output), result.record)
+
+
+def _report(output: Path, result: Result) -> None:
+    record = result.record
+    weights = record["weights"]
+    _say(f"{result.outcome.value} after {record['iterations']} iterations: {result.outcome.remedy}")
+    _say(f"network: {weights['kind']} ({weights['name']}, sha256 {weights['sha256'][:12]})")
+    for note in (*weights["notes"], *record["notes"]):
+        _say(f"note: {note}")
+    _say(f"wrote {output} and {record_path(output)}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _nothing(text: str) -> None:
+    pass

@@ -1,0 +1,65 @@
+"""The first thing a newcomer runs: one sheet with content, style and the pictures of the paper's four methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from model_zoo.files import make_folder
+
+from .config import TransferConfig
+from .images import read_picture, resize, save_picture
+from .record import SURROGATE_NOTICE, picture_text
+from .sheet import contact_sheet
+
+METHODS = ("linear", "poly", "gaussian", "bn")  # the order of the paper's figures
+SIZE, ITERATIONS = 256, 150
+"""Our choice: four pictures within five minutes on two cores."""
+
+
+def make_demo(
+    pictures: tuple[str, ...],
+    folder: Path,
+    *,
+    threads: int | None,
+    run: Callable[..., Any],
+    save: Callable[[Path, Any], None],
+    say: Callable[[str], None],
+) -> tuple[Path, str]:
+    """Stylise the two `pictures` (content, style; none: the first procedural pair) by each method into `folder`.
+
+    run, save: the command line's way to make and to write one picture.
+    Returns the path of the sheet, demo.png, and the network's name.
+    """
+    make_folder(folder)
+    content, style = pictures or _write_samples(folder)
+    cells = [
+        (label, resize(read_picture(path).pixels, SIZE)) for label, path in (("content", content), ("style", style))
+    ]
+    for method in METHODS:
+        say(f"{method}:")
+        config = TransferConfig(method=(method,), size=SIZE, iterations=ITERATIONS)
+        result = run(content, style, config, threads=threads)
+        save(folder / f"{method}.png", result)
+        cells.append((method, result.image))
+    weights = result.record["weights"]
+    surrogate = weights["kind"] == "surrogate"
+    sheet = contact_sheet(
+        [cells[:3], cells[3:]],
+        title="Demystifying Neural Style Transfer",
+        burned_in=SURROGATE_NOTICE if surrogate else None,
+    )
+    path = folder / "demo.png"
+    save_picture(path, sheet, picture_text(result.record))
+    return path, f"{weights['kind']} ({SURROGATE_NOTICE})" if surrogate else weights["kind"]
+
+
+def _write_samples(folder: Path) -> tuple[str, str]:
+    from model_zoo.samples import pair
+
+    content, style = pair(0)
+    paths = str(folder / "content.png"), str(folder / "style.png")
+    for path, pixels in zip(paths, (content, style), strict=True):
+        save_picture(path, pixels)
+    return paths

@@ -1,0 +1,347 @@
+"""Two pictures in, one out: the paper's algorithm from end to end. The only orchestrator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+import model_zoo
+from model_zoo.errors import InputError
+from model_zoo.files import require_writable
+from model_zoo.weights import Weights
+
+from . import calibration, checkpoint, record
+from .config import METHODS, TransferConfig
+from .images import Picture, deprocess, preprocess, read_picture, resize, resize_to
+from .stopping import Outcome, StoppingRule
+from .threads import choose_threads
+
+Source = str | os.PathLike | np.ndarray | Picture
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `on_iterate` is told after each update.
+
+    total: the weighted objective, and parts: its summands by name ("content", each method, "tv"); terms: the unweighted
+        terms. All are those before the update (after it for L-BFGS).
+    change: |x_t - x_(t-1)| / |x_t|. seconds: of optimisation so far. image(): the picture now, uint8 (H, W, 3).
+    """
+
+    iteration: int
+    total: float
+    parts: Mapping[str, float]
+    terms: Mapping[str, float]
+    change: float
+    seconds: float
+    image: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Result:
+    """image: uint8 (H, W, 3), RGB, sRGB. record: what made it, JSON's types (docs/RECORD.md). outcome: how it ended."""
+
+    image: np.ndarray
+    record: dict[str, Any]
+    outcome: Outcome
+
+
+def transfer(
+    content: Source | None,
+    style: Source,
+    config: TransferConfig | None = None,
+    *,
+    on_iterate: Callable[[Progress], None] | None = None,
+    checkpoint_path: str | os.PathLike | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+    command: Sequence[str] | None = None,
+) -> Result:
+    """Make the picture x* that minimises alpha L_content + gamma sum_m f_m beta'_m L_style,m (Eq. 3).
+
+    content, style: paths, uint8 arrays (H, W, 3) in RGB, or pictures; content is None exactly where alpha is 0, and
+        the result then has the style's size (paper, Figure 1).
+    on_iterate: called after each update. If it raises KeyboardInterrupt, or the user presses Ctrl-C, the run ends with
+        outcome "interrupted" and the last whole picture.
+    checkpoint_path: where the run's state is kept; if the file is there, the run goes on from it.
+    notify: called with lines for a person who waits.
+    Raises InputError for anything that cannot be used, before the first iteration.
+    """
+    config = config or TransferConfig()
+    setting = prepare(content, style, config, device=device, threads=threads, notify=notify)
+    if checkpoint_path is not None:
+        require_writable(Path(checkpoint_path))
+    run = _Run(setting, Path(checkpoint_path) if checkpoint_path is not None else None, on_iterate, notify)
+    outcome = run.until_it_ends()
+    return Result(run.image(), run.record(outcome, command), outcome)
+
+
+def calibrate(
+    content: Source,
+    style: Source,
+    config: TransferConfig | None = None,
+    methods: Sequence[str] = METHODS,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+) -> dict[str, calibration.Balance]:
+    """beta' and the gradient norms of each method alone, by the function that `transfer` calibrates with."""
+    config = config or TransferConfig()
+    if config.alpha == 0:
+        raise InputError("alpha is 0: without a content loss there is nothing to balance; give alpha 1")
+    return {
+        method: prepare(
+            content,
+            style,
+            replace(config, method=(method,), fusion=(), beta_prime=()),
+            device=device,
+            threads=threads,
+            notify=notify,
+        ).measure_balance()
+        for method in methods
+    }
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that an optimisation starts from.
+
+    start, point: preprocessed pictures (1, 3, H, W): where the run begins and where beta' is measured.
+    """
+
+    config: TransferConfig
+    objective: Any
+    weights: Weights
+    inputs: dict[str, Any]
+    start: np.ndarray
+    point: np.ndarray
+    point_name: str
+
+    def measure_balance(self) -> calibration.Balance:
+        """Calibrate here."""
+        return calibration.balance(self.objective, self.point, self.point_name, self.start)
+
+
+def prepare(
+    content: Source | None,
+    style: Source,
+    config: TransferConfig,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+) -> Setting:
+    """Read, check and measure everything; InputError for what cannot be used."""
+    if (content is None) != (config.alpha == 0):
+        what = "no content picture is given, but alpha" if content is None else "a content picture is given, but alpha"
+        raise InputError(f"{what} is {config.alpha:g}; alpha 0 goes without a content picture, any other with one")
+    sources = {"content": content, "style": style, "init": _init_file(config)}
+    pictures = {name: read_picture(source) for name, source in sources.items() if source is not None}
+    choose_threads(threads)
+    from .objective import Objective  # loads MXNet
+
+    weights = model_zoo.load(config.weights, notify=notify)
+    mean = weights.preprocessing.mean_rgb
+    style_size = config.style_size or config.size
+    x_style = preprocess(resize(pictures["style"].pixels, style_size), mean)
+    x_content = None
+    if content is not None:
+        x_content = preprocess(resize(pictures["content"].pixels, config.size), mean)
+    shape = x_style.shape if x_content is None else x_content.shape
+    objective = Objective(config, weights, x_style, x_content, shape, device)
+    point, point_name = calibration.calibration_point(config, shape, x_content)
+    return Setting(
+        config=config,
+        objective=objective,
+        weights=weights,
+        inputs={name: record.describe_picture(picture, _path(sources[name])) for name, picture in pictures.items()},
+        start=_start(config, shape, x_content, pictures.get("init"), mean),
+        point=point,
+        point_name=point_name,
+    )
+
+
+def _init_file(config: TransferConfig) -> str | None:
+    return None if config.init in ("noise", "content") else config.init
+
+
+def _path(source: Source | None) -> str | None:
+    return os.path.abspath(source) if isinstance(source, (str, os.PathLike)) else None
+
+
+def _start(
+    config: TransferConfig, shape: tuple[int, ...], content: np.ndarray | None, picture: Picture | None, mean
+) -> np.ndarray:
+    """The first picture, preprocessed (1, 3, H, W)."""
+    from .objective import noise
+
+    if config.init == "content" and content is not None:
+        return content.copy()
+    if picture is not None:
+        return preprocess(resize_to(picture.pixels, (shape[3], shape[2])), mean)
+    return noise(shape, config.init_amplitude, config.seed, calibration.START_DRAW)
+
+
+class _Diverged(Exception):
+    """NaN or infinity in the picture or its gradient."""
+
+
+class _Run:
+    """One optimisation: its trace, its checkpoint, its end."""
+
+    def __init__(self, setting: Setting, path: Path | None, on_iterate, notify) -> None:
+        from .optimizers import State
+
+        self._setting, self._on_iterate, self._path = setting, on_iterate, path
+        config = setting.config
+        self._rule = StoppingRule(config.stop_change, config.iterations, config.time_limit)
+        self._outcome: Outcome | None = None
+        self._checkpointer = checkpoint.Checkpointer(path)
+        self._trace: list[dict[str, Any]] = []
+        self._notes: list[str] = []
+        self._seconds_before = 0.0
+        self._state = State(setting.start)
+        if path is not None and path.exists():
+            self._resume(path)
+            notify(f"going on from iteration {self._state.iteration} of {path}")
+        else:
+            notify("measuring the gradients for the balance")
+            self._balance = setting.measure_balance()
+        self._x = self._state.x.astype(np.float32)
+        self._began = monotonic()
+
+    def until_it_ends(self) -> Outcome:
+        from .optimizers import minimise
+
+        if self._trace:
+            last = self._trace[-1]
+            self._outcome = self._rule.outcome(last["iteration"], last["change"], last["seconds"])
+        if self._outcome is None:
+            try:
+                minimise(self._evaluate, self._state, self._setting.config, self._after)
+            except _Diverged:
+                self._outcome = Outcome.DIVERGED
+            except KeyboardInterrupt:
+                self._outcome = Outcome.INTERRUPTED
+            self._checkpointer.write()
+        return self._outcome or Outcome.SMALL_CHANGE  # L-BFGS found nothing lower
+
+    def image(self) -> np.ndarray:
+        return deprocess(self._x, self._setting.weights.preprocessing.mean_rgb)
+
+    def record(self, outcome: Outcome, command: Sequence[str] | None) -> dict[str, Any]:
+        setting = self._setting
+        final = setting.objective.evaluate(self._x, self._balance.term_weights)
+        return record.assemble(
+            setting.config,
+            command,
+            inputs=setting.inputs,
+            weights=record.describe_weights(setting.weights),
+            balance=self._balance.as_dict(),
+            trace=self._trace,
+            final={"total": final.total, "terms": dict(final.terms)},
+            outcome=outcome.value,
+            iterations=len(self._trace),
+            seconds=self._seconds(),
+            seed=setting.config.seed,
+            notes=self._notes,
+            output={"size": [self._x.shape[3], self._x.shape[2]], "pixels_sha256": record.pixels_sha256(self.image())},
+        )
+
+    def _evaluate(self, x: np.ndarray, draw: int):
+        scale = self._balance.step_scale
+        weights = {name: scale * weight for name, weight in self._balance.term_weights.items()}
+        evaluation = self._setting.objective.evaluate(x, weights, draw)
+        # MXNet's ReLU turns NaN into 0, so the losses stay finite: the picture and its gradient must be looked at.
+        if not (np.isfinite(evaluation.gradient).all() and np.isfinite(x).all()):
+            raise _Diverged
+        return evaluation
+
+    def _after(self, iterate) -> bool:
+        if not np.isfinite(iterate.x).all():
+            raise _Diverged
+        self._x = iterate.x
+        weights = self._balance.term_weights
+        self._trace.append(
+            {
+                "iteration": iterate.iteration,
+                "total": sum(weights[name] * value for name, value in iterate.evaluation.terms.items()),
+                "terms": dict(iterate.evaluation.terms),
+                "change": iterate.change,
+                "gradient_norm": iterate.gradient_norm,
+                "clipped": iterate.clipped,
+                "seconds": self._seconds(),
+            }
+        )
+        self._checkpointer.offer(iterate.state, self._about)
+        last = self._trace[-1]
+        self._outcome = self._rule.outcome(iterate.iteration, iterate.change, last["seconds"])
+        if self._on_iterate is not None:
+            self._on_iterate(Progress(image=self.image, parts=_parts(weights, last["terms"]), **_shown(last)))
+        return self._outcome is not None
+
+    def _seconds(self) -> float:
+        return self._seconds_before + monotonic() - self._began
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a run to go on; the limits may change."""
+        limits = ("iterations", "time_limit", "stop_change", "weights", "offline")
+        config = {key: value for key, value in self._setting.config.as_dict().items() if key not in limits}
+        inputs = {name: entry["sha256"] for name, entry in self._setting.inputs.items()}
+        return {"config": config, "inputs": inputs, "weights": self._setting.weights.sha256}
+
+    def _about(self, state) -> dict[str, Any]:
+        return {
+            "identity": self._identity(),
+            "balance": self._balance.as_dict(),
+            "trace": self._trace[: state.iteration],
+            "machine": record.describe_machine(),
+        }
+
+    def _resume(self, path: Path) -> None:
+        state, run = checkpoint.load(path)
+        mine, theirs = self._identity(), run["identity"]
+        for key in mine:
+            if mine[key] != theirs.get(key):
+                detail = key
+                if key == "config":
+                    detail = next(name for name in mine[key] if mine[key][name] != theirs[key].get(name))
+                raise InputError(
+                    f"{path} is the checkpoint of another run: its {detail} differs; remove it, name another, "
+                    "or repeat the same command"
+                )
+        if state.x.shape != self._state.x.shape:
+            raise InputError(
+                f"{path}: its picture has shape {state.x.shape}, expected {self._state.x.shape}; remove it"
+            )
+        self._state, self._trace = state, run["trace"]
+        self._balance = calibration.Balance(**run["balance"])
+        self._seconds_before = self._trace[-1]["seconds"] if self._trace else 0.0
+        here = record.describe_machine()
+        for key in ("cpu", "threads", "versions"):
+            if run["machine"].get(key) != here[key]:
+                self._notes.append(
+                    f"resumed at iteration {state.iteration} with another {key} "
+                    f"({run['machine'].get(key)}, now {here[key]}): not the bits of an uninterrupted run"
+                )
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: entry[key] for key in ("iteration", "total", "terms", "change", "seconds")}
+
+
+def _parts(weights: Mapping[str, float], terms: Mapping[str, float]) -> dict[str, float]:
+    """The weighted terms, summed over the layers of each method."""
+    parts: dict[str, float] = {}
+    for name, value in terms.items():
+        part = name.split(".")[1] if name.startswith("style.") else name
+        parts[part] = parts.get(part, 0.0) + weights[name] * value
+    return parts
