@@ -1,27 +1,33 @@
 """The model zoo: what VGG-19 is, where its numbers come from, and the pictures to try it on.
 
-One door: `load(name_or_path)`.
+Two doors: `load(name_or_path)` for weights, `picture(name)` for the file of a known picture. What the program makes
+itself is in `surrogate` (a network) and `samples` (pictures).
 """
 
-from __future__ import annotations
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from collections.abc import Callable
+if TYPE_CHECKING:
+    from .errors import InputError
+    from .fetch import UnreachableError
+    from .loading import load, load_file, picture
+    from .weights import Preprocessing, Weights
 
-from .errors import InputError
-from .weights import Preprocessing, Weights
+__all__ = ["InputError", "Preprocessing", "UnreachableError", "Weights", "load", "load_file", "picture"]
 
-__all__ = ["InputError", "Preprocessing", "Weights", "load"]
+_HOMES = {
+    "InputError": "errors",
+    "Preprocessing": "weights",
+    "UnreachableError": "fetch",
+    "Weights": "weights",
+    "load": "loading",
+    "load_file": "loading",
+    "picture": "loading",
+}
 
 
-def load(name: str = "auto", *, notify: Callable[[str], None] = lambda text: None) -> Weights:
-    """The weights called `name`.
-
-    name: "surrogate", or "auto", which today means the surrogate.
-    notify: called with a line for the person who waits (progress of making or fetching).
-    Raises InputError for an unknown name.
-    """
-    if name in ("auto", "surrogate"):
-        from .surrogate import load_surrogate
-
-        return load_surrogate(notify=notify)
-    raise InputError(f"unknown weights {name!r}; known are auto, surrogate")
+def __getattr__(name: str) -> Any:
+    # Imported when first used: a command's --help needs neither NumPy nor requests.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

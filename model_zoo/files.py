@@ -65,13 +65,18 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        settle(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Sync the finished file `temporary` and rename it to `path` in the same folder; OSError where that fails."""
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.chmod(0o666 & ~_umask())
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -106,7 +111,11 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
     """
     import fcntl
 
-    with path.open("a") as stream:
+    try:
+        lock = path.open("a")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    with lock as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
