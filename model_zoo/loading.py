@@ -57,7 +57,13 @@ def load_file(path: Path, convention: Convention | None = None) -> Weights:
     """The network in the file at `path`, of any readable format, identified by its content.
 
     convention: the input that the network expects, where the caller knows better than the file.
+    Raises InputError, in one line that names the file and the cause.
     """
+    return examine(path, convention)[0]
+
+
+def examine(path: Path, convention: Convention | None = None) -> tuple[Weights, Convention]:
+    """The same, with the input that the network in the file expects; `Weights` are already rewritten from it."""
     if not path.is_file():
         raise InputError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'there is no such file'}")
     try:
@@ -129,8 +135,8 @@ def _surrogate(notify: Notify) -> Weights:
     return load_surrogate(notify=notify)
 
 
-def _identified(path: Path, record: WeightsRecord | None, contents: Contents) -> Weights:
-    """The network with its kind, from its record or else from its tensors."""
+def _identified(path: Path, record: WeightsRecord | None, contents: Contents) -> tuple[Weights, Convention]:
+    """The network with its kind, from its record or else from its tensors; and the input it expected."""
     convention, notes, network = contents.convention, contents.notes, None
     if record is None and not contents.stated:
         match = find_convention(contents.parameters)
@@ -140,13 +146,14 @@ def _identified(path: Path, record: WeightsRecord | None, contents: Contents) ->
     check_parameters(parameters, str(path))
     if record is not None:
         notes = (*_record_notes(record), *_learn(record, parameters, mean))
-        return Weights(parameters, mean, record.kind, record.name, f"{path}: {record.origin}", notes=notes)
+        weights = Weights(parameters, mean, record.kind, record.name, f"{path}: {record.origin}", notes=notes)
+        return weights, convention
     network = network or find_network(tensor_hashes(parameters), mean)
     if network is None:
         notes = (*notes, f"{path.name} holds no network that is known; it is used unverified")
-        return Weights(parameters, mean, "unverified", path.name, str(path), notes=notes)
+        return Weights(parameters, mean, "unverified", path.name, str(path), notes=notes), convention
     notes = (*notes, f"its tensors are those of {network.name} ({network.origin})")
-    return Weights(parameters, mean, network.kind, network.name, str(path), notes=notes)
+    return Weights(parameters, mean, network.kind, network.name, str(path), notes=notes), convention
 
 
 def _learn(record: WeightsRecord, parameters: Mapping[str, np.ndarray], mean: Preprocessing) -> tuple[str, ...]:

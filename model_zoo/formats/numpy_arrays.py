@@ -72,7 +72,7 @@ def write_npz(path: Path, parameters: Mapping[str, np.ndarray], mean_rgb: tuple[
     """Write the parameters with their mean colour and a line of text, uncompressed."""
     extra = {MEAN: np.array(mean_rgb, dtype="<f8"), ABOUT: np.array(about)}
     with path.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **parameters, **extra)
+        np.savez(stream, **parameters, **extra)
 
 
 def _entry(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> np.ndarray:

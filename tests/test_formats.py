@@ -1,0 +1,218 @@
+"""Every format gives the same network, bit for bit: float32 (O, I, 3, 3), RGB of range 0 to 255, canonical names.
+
+The files are written byte by byte from the formats' definitions (weight_files.py), by NumPy, SciPy and h5py, and, for
+`.params`, by MXNet itself; `make test-formats` adds files written by torch, safetensors and onnx.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import weight_files as wf
+
+from model_zoo import formats
+from model_zoo.conventions import CONVENTIONS, Convention, preprocessing, rewritten
+from model_zoo.errors import InputError
+from model_zoo.loading import load_file
+from model_zoo.weights import network_sha256, tensor_sha256
+
+PARAMETERS = wf.random_parameters()
+
+
+def written(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def assert_same(weights, parameters=PARAMETERS):
+    assert set(weights.parameters) == set(parameters)
+    for name, array in parameters.items():
+        assert weights.parameters[name].dtype == np.float32
+        np.testing.assert_array_equal(weights.parameters[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("name", wf.WRITERS)
+def test_every_container_gives_the_same_network(name, tmp_path):
+    weights = load_file(written(tmp_path, name, wf.WRITERS[name](PARAMETERS)))
+    assert_same(weights)
+    assert weights.preprocessing.mean_rgb == wf.MEAN_RGB
+    assert weights.sha256 == network_sha256(PARAMETERS)
+
+
+def test_keras_files_give_the_same_network(tmp_path):
+    pytest.importorskip("h5py")
+    wf.write_h5(tmp_path / "vgg19.h5", PARAMETERS)
+    weights = load_file(tmp_path / "vgg19.h5")
+    assert_same(weights)
+    assert weights.preprocessing.mean_rgb == wf.MEAN_RGB
+
+
+def test_keras_files_without_h5py_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"vgg19\.h5: .*pip install 'neural-style-mmd\[h5\]'"):
+        formats.read(written(tmp_path, "vgg19.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)))
+
+
+MXNET_WRITES = """
+import sys, numpy
+from neural_style_mmd._mxnet import mx
+arrays = numpy.load(sys.argv[1])
+mx.nd.save(sys.argv[2], {"arg:" + name: mx.nd.array(arrays[name]) for name in arrays.files})
+"""
+
+
+def test_what_mxnet_itself_writes_is_read(tmp_path):
+    written(tmp_path, "in.npz", wf.npz(PARAMETERS))
+    out = tmp_path / "out.params"
+    subprocess.run([sys.executable, "-c", MXNET_WRITES, str(tmp_path / "in.npz"), str(out)], check=True, timeout=120)
+    assert_same(load_file(out))
+
+
+FULLY_CONNECTED = {
+    "params": lambda p: wf.params({**p, "fc6_weight": np.ones((5, 7), np.float32), "fc6_bias": np.ones(5, np.float32)}),
+    "npz": lambda p: wf.npz({**p, "fc8_weight": np.ones((5, 7), np.float32)}),
+    "safetensors": lambda p: wf.safetensors(
+        {
+            **wf.torchvision_names(p),
+            "pre_logits.fc1.weight": np.ones((5, 7), np.float32),
+            "head.fc.bias": np.ones(3, "f4"),
+        }
+    ),
+    "pth": lambda p: wf.pth({**wf.torchvision_names(wf.bgr(p)), "classifier.0.weight": np.ones((5, 7), np.float32)}),
+}
+
+
+@pytest.mark.parametrize("suffix", FULLY_CONNECTED)
+def test_fully_connected_layers_are_left_out(suffix, tmp_path):
+    path = written(tmp_path, f"vgg19.{suffix}", FULLY_CONNECTED[suffix](PARAMETERS))
+    assert set(formats.read(path).parameters) == set(PARAMETERS)
+
+
+GLUON = {
+    f"vgg0_conv{k}_{part}": PARAMETERS[f"{layer}_{part}"]
+    for k, layer in enumerate(wf.layers(PARAMETERS))
+    for part in ("weight", "bias")
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("torchvision.pth", wf.pth(wf.torchvision_names(PARAMETERS))),
+        ("legacy.pth", wf.pth_legacy(wf.torchvision_names(PARAMETERS))),
+        ("parallel.pth", wf.pth({f"module.{k}": v for k, v in wf.torchvision_names(PARAMETERS).items()})),
+        ("timm.safetensors", wf.safetensors(wf.torchvision_names(PARAMETERS))),
+        ("gluon.params", wf.params(GLUON, 2)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_retrained_networks_compute_what_they_computed_border_included(name, data, tmp_path):
+    """The network as published, on (v/255 - mean)/std, and ours, on v - mean_rgb, give the same first features."""
+    weights = load_file(written(tmp_path, name, data))
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    picture = np.random.default_rng(1).uniform(0, 255, (3, 9, 8))
+    published = (picture / 255 - mean[:, None, None]) / std[:, None, None]
+    ours = picture - np.array(weights.preprocessing.mean_rgb)[:, None, None]
+    expected = correlate(published, PARAMETERS["conv1_1_weight"])
+    # 27 products of float32 weights: each is rounded once, by at most 2^-24 of its size.
+    bound = 2.0**-24 * correlate(np.abs(published), np.abs(PARAMETERS["conv1_1_weight"])).max()
+    assert np.abs(correlate(ours, weights.parameters["conv1_1_weight"]) - expected).max() <= bound
+    for parameter in set(PARAMETERS) - {"conv1_1_weight"}:
+        np.testing.assert_array_equal(weights.parameters[parameter], PARAMETERS[parameter])
+
+
+def correlate(picture: np.ndarray, filters: np.ndarray) -> np.ndarray:
+    """(I, H, W), (O, I, 3, 3) -> (O, H, W): the definition, with a border of zeros, in float64."""
+    height, width = picture.shape[1:]
+    padded = np.pad(picture, ((0, 0), (1, 1), (1, 1)))
+    result = np.zeros((len(filters), height, width))
+    for i in range(3):
+        for j in range(3):
+            window = padded[:, i : i + height, j : j + width]
+            result += np.einsum("oc,chw->ohw", filters[:, :, i, j].astype(np.float64), window)
+    return result
+
+
+def test_a_network_for_bgr_sees_the_same_picture():
+    picture = np.random.default_rng(2).uniform(0, 255, (3, 6, 5))
+    convention = CONVENTIONS["vgg-bgr"]
+    as_bgr = picture[::-1] - np.array(convention.mean)[:, None, None]
+    ours = rewritten(PARAMETERS, convention)["conv1_1_weight"]
+    as_rgb = picture - np.array(preprocessing(convention).mean_rgb)[:, None, None]
+    np.testing.assert_allclose(correlate(as_rgb, ours), correlate(as_bgr, PARAMETERS["conv1_1_weight"]), atol=1e-9)
+
+
+def test_a_convention_in_any_scale_and_order_is_rewritten_exactly():
+    convention = Convention("BGR", 2.0, (0.9, 1.0, 1.1), (0.5, 2.0, 4.0))  # powers of 2: no rounding of the weights
+    picture = np.random.default_rng(3).uniform(0, 255, (3, 5, 7))
+    published = picture[::-1] * (2.0 / 255) - np.array(convention.mean)[:, None, None]
+    published /= np.array(convention.std)[:, None, None]
+    ours = picture - np.array(preprocessing(convention).mean_rgb)[:, None, None]
+    weights = rewritten(PARAMETERS, convention)["conv1_1_weight"]
+    np.testing.assert_allclose(correlate(ours, weights), correlate(published, PARAMETERS["conv1_1_weight"]), atol=1e-5)
+
+
+def test_the_mean_colour_is_read_from_the_files_that_hold_one(tmp_path):
+    mean = np.array([120.0, 110.0, 100.0])
+    npz = load_file(written(tmp_path, "a.npz", wf.npz(PARAMETERS, mean_rgb=mean)))
+    st = load_file(written(tmp_path, "a.safetensors", wf.safetensors(PARAMETERS, {"mean_rgb": "120.0,110,1e2"})))
+    assert npz.preprocessing.mean_rgb == st.preprocessing.mean_rgb == (120, 110, 100)
+
+
+def test_oxfords_mean_stays_oxfords_though_a_file_rounds_it(tmp_path):
+    weights = load_file(written(tmp_path, "a.mat", wf.mat(PARAMETERS)))  # holds it as float32
+    assert weights.preprocessing.mean_rgb == (123.68, 116.779, 103.939)
+
+
+def test_a_guessed_convention_is_noted_and_can_be_overruled(tmp_path):
+    path = written(tmp_path, "a.pth", wf.pth(wf.torchvision_names(PARAMETERS)))
+    assert "does not say which input it expects" in load_file(path).notes[0]
+    overruled = load_file(path, CONVENTIONS["vgg-bgr"])
+    np.testing.assert_array_equal(overruled.parameters["conv1_1_weight"], PARAMETERS["conv1_1_weight"][:, ::-1])
+    assert not any("does not say" in note for note in overruled.notes)
+
+
+def test_a_tensors_hash_is_of_its_canonical_bytes():
+    array = np.array([[1.0, -2.0]], dtype=np.float32)
+    expected = hashlib.sha256(b"\x00\x00\x80\x3f\x00\x00\x00\xc0").hexdigest()
+    assert (
+        tensor_sha256(array)
+        == tensor_sha256(np.asfortranarray(array))
+        == tensor_sha256(array.astype(">f4"))
+        == expected
+    )
+
+
+def test_the_first_layers_alone_are_a_network(tmp_path):
+    first = wf.random_parameters("conv1_1")
+    assert_same(load_file(written(tmp_path, "a.npz", wf.npz(first))), first)
+
+
+def test_an_unknown_suffix_lists_the_readable_ones(tmp_path):
+    with pytest.raises(InputError, match=r"'\.t7'; readable are \.params, \.npz, .*\.pth"):
+        formats.read(written(tmp_path, "vgg19.t7", b"x"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*wf.WRITERS, "vgg19.h5"])
+def test_the_whole_network_is_read_in_twice_its_size_and_200_mb(name, tmp_path):
+    """All sixteen convolutions, 80 MB, in a process of its own whose peak memory is looked at."""
+    parameters = wf.random_parameters("conv5_4")
+    path = tmp_path / name
+    if name.endswith(".h5"):
+        pytest.importorskip("h5py")
+        wf.write_h5(path, parameters)
+    else:
+        path.write_bytes(wf.WRITERS[name](parameters))
+    before, after, digest = subprocess.run(
+        [sys.executable, "-c", wf.PEAK_OF_READING, str(path)], check=True, capture_output=True, text=True, timeout=300
+    ).stdout.split()
+    assert digest == network_sha256(parameters)
+    assert int(after) - int(before) <= 2 * path.stat().st_size + 200_000_000
