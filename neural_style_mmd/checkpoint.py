@@ -52,10 +52,10 @@ def load(path: Path) -> tuple[State, dict[str, Any]]:
 
 
 class Checkpointer:
-    """Writes the latest state that can be resumed at most every INTERVAL seconds, and once at the end."""
+    """Writes the latest state that can be resumed at most every `interval` seconds, and once at the end."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None, interval: float = INTERVAL) -> None:
+        self._path, self._interval = path, interval
         self._written = monotonic()
         self._latest: tuple[State, Callable[[State], dict[str, Any]]] | None = None
 
@@ -63,7 +63,7 @@ class Checkpointer:
         """Called after each iteration; `state` is asked only when a checkpoint may be due."""
         if self._path is None:
             return
-        due = monotonic() - self._written >= INTERVAL
+        due = monotonic() - self._written >= self._interval
         if (current := state()) is not None:
             self._latest = current, about
         if due:

@@ -59,6 +59,7 @@ def transfer(
     *,
     on_iterate: Callable[[Progress], None] | None = None,
     checkpoint_path: str | os.PathLike | None = None,
+    checkpoint_every: float = checkpoint.INTERVAL,
     device: str = "cpu",
     threads: int | None = None,
     notify: Callable[[str], None] = lambda text: None,
@@ -71,6 +72,7 @@ def transfer(
     on_iterate: called after each update. If it raises KeyboardInterrupt, or the user presses Ctrl-C, the run ends with
         outcome "interrupted" and the last whole picture.
     checkpoint_path: where the run's state is kept; if the file is there, the run goes on from it.
+    checkpoint_every: it is written after the first iteration that ends so many seconds after the last writing.
     notify: called with lines for a person who waits.
     Raises InputError for anything that cannot be used, before the first iteration.
     """
@@ -78,7 +80,8 @@ def transfer(
     setting = prepare(content, style, config, device=device, threads=threads, notify=notify)
     if checkpoint_path is not None:
         require_writable(Path(checkpoint_path))
-    run = _Run(setting, Path(checkpoint_path) if checkpoint_path is not None else None, on_iterate, notify)
+    path = Path(checkpoint_path) if checkpoint_path is not None else None
+    run = _Run(setting, checkpoint.Checkpointer(path, checkpoint_every), path, on_iterate, notify)
     outcome = run.until_it_ends()
     return Result(run.image(), run.record(outcome, command), outcome)
 
@@ -197,14 +200,16 @@ class _Diverged(Exception):
 class _Run:
     """One optimisation: its trace, its checkpoint, its end."""
 
-    def __init__(self, setting: Setting, path: Path | None, on_iterate, notify) -> None:
+    def __init__(
+        self, setting: Setting, checkpointer: checkpoint.Checkpointer, path: Path | None, on_iterate, notify
+    ) -> None:
         from .optimizers import State
 
         self._setting, self._on_iterate, self._path = setting, on_iterate, path
+        self._checkpointer = checkpointer
         config = setting.config
         self._rule = StoppingRule(config.stop_change, config.iterations, config.time_limit)
         self._outcome: Outcome | None = None
-        self._checkpointer = checkpoint.Checkpointer(path)
         self._trace: list[dict[str, Any]] = []
         self._notes: list[str] = []
         self._seconds_before = 0.0
