@@ -1,11 +1,18 @@
-"""What every test shares: a temporary cache, so that the surrogate network is made at most once per test run."""
+"""What every test shares: a temporary cache, so that the surrogate network is made at most once per test run; a network
+of three convolutions in a file, and two small pictures."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+# Read when MXNet is loaded. Threads that spin while they wait make small pictures many times slower on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,3 +25,32 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv("NEURAL_STYLE_MMD_WEIGHTS", raising=False)
         patch.delenv("NEURAL_STYLE_MMD_MIRROR", raising=False)
         yield folder
+
+
+@pytest.fixture(scope="session")
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with seeded random weights of VGG-19 up to conv2_1 (He et al.'s scale): any two layers up to relu2_1."""
+    random, parameters, inputs = np.random.default_rng(0), {}, 3
+    for name, outputs in (("conv1_1", 64), ("conv1_2", 64), ("conv2_1", 128)):
+        deviation = np.sqrt(2 / (9 * inputs))
+        parameters[f"{name}_weight"] = random.normal(0, deviation, (outputs, inputs, 3, 3)).astype(np.float32)
+        parameters[f"{name}_bias"] = random.normal(0, 1, outputs).astype(np.float32)
+        inputs = outputs
+    path = tmp_path_factory.mktemp("network") / "small.npz"
+    np.savez(path, **parameters)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(content 40 x 30, style 30 x 36) as PNG files: a disc on a slope of colours, and stripes of two colours."""
+    folder = tmp_path_factory.mktemp("pictures")
+    y, x = np.mgrid[:30, :40]
+    content = np.stack([6 * x, 8 * y, 255 - 3 * x - 3 * y], axis=-1)
+    content[(y - 15) ** 2 + (x - 14) ** 2 < 64] = (240, 200, 30)
+    y, x = np.mgrid[:36, :30]
+    style = np.where(((x + 2 * y) // 5 % 2 == 0)[..., None], (30, 60, 160), (250, 220, 90)) + (x % 3 * 4)[..., None]
+    paths = folder / "content.png", folder / "style.png"
+    for path, pixels in zip(paths, (content, style), strict=True):
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
+    return paths
