@@ -24,6 +24,8 @@ def vgg19_symbol(layers: Iterable[str], pooling: str = "avg", data=None) -> dict
     Raises InputError for an unknown layer or pooling.
     """
     layers = list(layers)
+    if not layers:
+        raise InputError("no layer is given; name at least one, such as relu1_1")
     if pooling not in POOLING:
         raise InputError(f"unknown pooling {pooling!r}; allowed are {', '.join(POOLING)}")
     symbol = mx.sym.Variable("data") if data is None else data
