@@ -25,6 +25,10 @@ ENVIRONMENT = {
 """Set where the user has not. Recorded with every result."""
 
 
+_SYSTEM_LIBRARIES = {"libgomp": "libgomp1", "libquadmath": "libquadmath0"}
+"""What MXNet's wheel may miss on a bare machine -> the package's name on Debian."""
+
+
 def _import_mxnet():
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -39,9 +43,9 @@ def _import_mxnet():
             warnings.simplefilter("ignore")  # its own deprecated calls
             import mxnet
     except OSError as error:
-        raise InputError(
-            f"MXNet cannot be loaded: {error}; install the system library it names (Debian: libgomp1, libquadmath0)"
-        ) from error
+        packages = [package for library, package in _SYSTEM_LIBRARIES.items() if library in str(error)]
+        remedy = f"install the package {packages[0]}" if packages else "install the system library that it names"
+        raise InputError(f"MXNet cannot be loaded ({error}): {remedy}") from error
     finally:
         if shim:
             del numpy.bool  # type: ignore[attr-defined]

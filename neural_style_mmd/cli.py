@@ -203,6 +203,17 @@ def demo(pictures: tuple[str, ...], output: Path, threads: int | None) -> int:
     return 0
 
 
+@cli.command()
+def versions() -> None:
+    """Print the versions of what a result depends on; fails in one line where MXNet cannot be loaded."""
+    from . import _mxnet  # noqa: F401 - the import is the check
+    from .record import describe_machine
+
+    machine = describe_machine()
+    click.echo(", ".join(f"{name} {number}" for name, number in machine["versions"].items()))
+    click.echo(f"{machine['threads']} threads, {machine['cpu']}, {machine['platform']}")
+
+
 def require_output(path: Path, long_edge: int) -> None:
     """InputError unless a picture and its record can be written at `path`; before the first iteration."""
     from model_zoo.files import require_writable
