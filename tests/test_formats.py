@@ -24,6 +24,12 @@ from model_zoo.weights import network_sha256, tensor_sha256
 PARAMETERS = wf.random_parameters()
 
 
+@pytest.fixture(autouse=True)
+def first_layers_are_enough(monkeypatch):
+    """So that the files are small: three convolutions of sixteen."""
+    monkeypatch.setattr(formats, "FEWEST_CONVOLUTIONS", 3)
+
+
 def written(folder: Path, name: str, data: bytes) -> Path:
     path = folder / name
     path.write_bytes(data)
@@ -190,9 +196,10 @@ def test_a_tensors_hash_is_of_its_canonical_bytes():
     )
 
 
-def test_the_first_layers_alone_are_a_network(tmp_path):
-    first = wf.random_parameters("conv1_1")
-    assert_same(load_file(written(tmp_path, "a.npz", wf.npz(first))), first)
+def test_a_network_that_stops_early_is_refused_since_the_file_may_be_cut_off(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"a\.npz: 3 of VGG-19's 16 convolutions are there, conv2_2 is missing"):
+        load_file(written(tmp_path, "a.npz", wf.npz(PARAMETERS)))
 
 
 def test_an_unknown_suffix_lists_the_readable_ones(tmp_path):

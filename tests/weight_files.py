@@ -319,8 +319,10 @@ WRITERS = {
 PEAK_OF_READING = """
 import resource, sys
 from pathlib import Path
+from model_zoo import formats
 from model_zoo.errors import InputError
 from model_zoo.loading import load_file
+formats.FEWEST_CONVOLUTIONS = 1
 def peak():
     own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return (own + children) * 1024

@@ -15,6 +15,7 @@ from ..errors import InputError
 from . import caffe, keras, matconvnet, mxnet_params, numpy_arrays, onnx, safetensors, torch_pickle
 from .binary import UnreadableError
 from .contents import Contents
+from .names import CONVOLUTIONS
 
 __all__ = ["READERS", "Contents", "read"]
 
@@ -32,6 +33,9 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     ".pt": torch_pickle.read,
 }
 """The reader of each format, by the file name's last part."""
+
+FEWEST_CONVOLUTIONS = len(CONVOLUTIONS)
+"""A file with fewer is refused: a cut file of some formats cannot be told from a network that stops early."""
 
 IMPOSTORS = (
     (b"<!doctype html", "an HTML page, not the file"),
@@ -64,10 +68,12 @@ def read(path: Path) -> Contents:
         raise InputError(f"{path}: unknown weight format {path.suffix!r}; readable are {', '.join(READERS)}")
     try:
         with path.open("rb") as stream:
-            impostor = impostor_of(stream.read(64))
-        if impostor:
-            raise UnreadableError(impostor)
-        return reader(path)
+            head = stream.read(64)
+        if not head or impostor_of(head):
+            raise UnreadableError(impostor_of(head) or "the file is empty")
+        contents = reader(path)
+        _require_whole(contents)
+        return contents
     except UnreadableError as error:
         cause = str(error)
     except OSError as error:
@@ -75,6 +81,14 @@ def read(path: Path) -> Contents:
     except _LIBRARY_ERRORS as error:
         cause = f"corrupt: {' '.join(str(error).split())[:200] or type(error).__name__}"
     raise InputError(f"cannot read {path}: {cause}")
+
+
+def _require_whole(contents: Contents) -> None:
+    missing = [name for name in CONVOLUTIONS if f"{name}_weight" not in contents.parameters]
+    found = len(CONVOLUTIONS) - len(missing)
+    if found < FEWEST_CONVOLUTIONS:
+        what = f"{found} of VGG-19's {len(CONVOLUTIONS)} convolutions are there, {missing[0]} is missing"
+        raise UnreadableError(f"{what}: cut off, or another network")
 
 
 def impostor_of(head: bytes) -> str:
