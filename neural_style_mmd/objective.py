@@ -132,7 +132,9 @@ class Objective:
 
     def _bind(self, inputs: dict, has_content: bool) -> None:
         config = self.config
-        features = vgg19_symbol((*config.layers, *([config.content_layer] if has_content else [])), config.pooling)
+        data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
+        wanted = (*config.layers, *([config.content_layer] if has_content else []))
+        features = vgg19_symbol(wanted, config.pooling, data)
         terms = {"content": losses.content_loss(features[config.content_layer])} if has_content else {}
         for method in config.method:
             for layer in config.layers:
@@ -145,7 +147,7 @@ class Objective:
                     poly_c=config.poly_c,
                 )
         if config.tv_weight:
-            terms["tv"] = losses.total_variation(mx.sym.Variable("data"))
+            terms["tv"] = losses.total_variation(data)
         self.terms = tuple(terms)
         self._data = mx.nd.zeros(self.shape, ctx=self._device)
         self._gradient = mx.nd.zeros(self.shape, ctx=self._device)

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import model_zoo
+from model_zoo.vgg19 import parameter_shapes
+from model_zoo.weights import Preprocessing, Weights
+
 # Read when MXNet is loaded. Threads that spin while they wait make small pictures many times slower on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -28,16 +32,30 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with seeded random weights of VGG-19 up to conv2_1 (He et al.'s scale): any two layers up to relu2_1."""
+def network() -> Weights:
+    """Seeded random weights of VGG-19 up to conv2_1 (He et al.'s scale): enough for any layer up to relu2_1."""
     random, parameters, inputs = np.random.default_rng(0), {}, 3
     for name, outputs in (("conv1_1", 64), ("conv1_2", 64), ("conv2_1", 128)):
         deviation = np.sqrt(2 / (9 * inputs))
         parameters[f"{name}_weight"] = random.normal(0, deviation, (outputs, inputs, 3, 3)).astype(np.float32)
         parameters[f"{name}_bias"] = random.normal(0, 1, outputs).astype(np.float32)
         inputs = outputs
+    return Weights(parameters, Preprocessing(), "unverified", "small", "seeded random numbers")
+
+
+@pytest.fixture
+def small_network(network: Weights, monkeypatch: pytest.MonkeyPatch) -> Weights:
+    """While the test runs, every name of weights means `network`."""
+    monkeypatch.setattr(model_zoo, "load", lambda name, **options: network)
+    return network
+
+
+@pytest.fixture(scope="session")
+def network_file(network: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`network` in a file, for another process; the convolutions beyond conv2_1, which a file must have, are zeros."""
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in parameter_shapes().items()}
     path = tmp_path_factory.mktemp("network") / "small.npz"
-    np.savez(path, **parameters)
+    np.savez(path, **(zeros | dict(network.parameters)))
     return path
 
 

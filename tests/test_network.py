@@ -118,8 +118,8 @@ def test_the_network_is_cut_at_the_deepest_layer():
 
 
 @pytest.mark.parametrize(("pooling", "reduce"), [("avg", np.mean), ("max", np.max)])
-def test_features_are_those_of_naive_convolutions(pooling, reduce, network_file):
-    parameters = dict(np.load(network_file))
+def test_features_are_those_of_naive_convolutions(pooling, reduce, network):
+    parameters = network.parameters
     x = np.random.default_rng(1).uniform(-120, 130, (3, 7, 10)).astype(np.float32)
     layers = ["relu1_1", "relu1_2", "pool1", "relu2_1"]
     found, expected = run(vgg19_symbol(layers, pooling), x, parameters), naive_features(x, parameters, reduce)
@@ -128,8 +128,8 @@ def test_features_are_those_of_naive_convolutions(pooling, reduce, network_file)
         np.testing.assert_allclose(found[layer], expected[layer], atol=1e-5 * np.abs(expected[layer]).max())
 
 
-def test_average_pooling_is_the_default(network_file):
-    parameters = dict(np.load(network_file))
+def test_average_pooling_is_the_default(network):
+    parameters = network.parameters
     x = np.random.default_rng(2).uniform(-120, 130, (3, 8, 8)).astype(np.float32)
     found = run(vgg19_symbol(["pool1"]), x, parameters)["pool1"]
     expected = naive_features(x, parameters, np.mean)["pool1"]
@@ -162,8 +162,8 @@ def test_no_layer_at_all_and_an_unknown_pooling_are_errors():
         vgg19_symbol(["relu1_1"], "median")
 
 
-def test_a_user_can_put_their_own_symbol_in_front_and_save_the_graph(network_file):
-    parameters = dict(np.load(network_file))
+def test_a_user_can_put_their_own_symbol_in_front_and_save_the_graph(network):
+    parameters = network.parameters
     x = np.random.default_rng(3).uniform(0, 1, (3, 6, 6)).astype(np.float32)
     symbols = vgg19_symbol(["relu1_1"], data=mx.sym.Variable("data") * 255 - 120)
     loaded = {"relu1_1": mx.sym.load_json(symbols["relu1_1"].tojson())}
