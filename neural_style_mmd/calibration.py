@@ -22,6 +22,9 @@ a factor of tens (docs/FIDELITY.md has the table), and at the content picture it
 
 RECONSTRUCTION_AMPLITUDE = 100.0  # without a content picture: noise of a picture's contrast
 
+ROUNDING = 1e-4
+"""A content gradient this much smaller than at the point is 0 but for the rounding of float32."""
+
 _POINT_DRAW, START_DRAW = 1, 0
 
 
@@ -35,7 +38,7 @@ class Balance:
     beta_prime: {method: beta'_m}.
     term_weights: {term: weight}, what the optimisation uses, all of Eq. 3.
     ratio_at_point, ratio_at_start: norm of the whole weighted style gradient over that of the weighted content
-        gradient; None without a content term.
+        gradient; None without a content term, and at a start where the content gradient is 0, the content picture.
     step_scale: the factor on the whole objective, and so on its gradient, before a step, see `balance`.
     """
 
@@ -100,7 +103,7 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
         beta_prime=beta_prime,
         term_weights=weights,
         ratio_at_point=_ratio(objective, point, weights),
-        ratio_at_start=_ratio(objective, start, weights),
+        ratio_at_start=_ratio(objective, start, weights, ROUNDING * config.alpha * (content_norm or 0.0)),
         step_scale=float(np.prod(objective.shape)) / whole_norm,
     )
 
@@ -125,13 +128,13 @@ def _term_weights(objective: Objective, beta_prime: Mapping[str, float]) -> dict
     return {name: weights[name] for name in objective.terms}
 
 
-def _ratio(objective: Objective, x: np.ndarray, weights: Mapping[str, float]) -> float | None:
+def _ratio(objective: Objective, x: np.ndarray, weights: Mapping[str, float], floor: float = 0.0) -> float | None:
     if "content" not in objective.terms:
         return None
     style = {name: value for name, value in weights.items() if name.startswith("style.")}
     content = np.linalg.norm(_gradient(objective, x, {"content": weights["content"]}).astype(np.float64))
     above = float(np.linalg.norm(_gradient(objective, x, style).astype(np.float64)))
-    return above / float(content) if content > 0 else None  # at x = content it is 0
+    return above / float(content) if content > floor else None  # at x = content it is 0
 
 
 def _gradient(objective: Objective, x: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
