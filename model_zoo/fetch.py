@@ -33,7 +33,7 @@ from .manifest import Record
 
 MIRROR_VARIABLE = "NEURAL_STYLE_MMD_MIRROR"
 OFFLINE_VARIABLE = "NEURAL_STYLE_MMD_OFFLINE"
-BLOCK = 1 << 16  # bytes written at once
+BLOCK = 1 << 14  # bytes written at once, and at most lost where a transfer breaks
 Notify = Callable[[str], None]
 
 
