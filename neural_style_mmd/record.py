@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import resource
@@ -90,8 +91,8 @@ def peak_rss() -> int:
 
 
 def assemble(config: TransferConfig, command: Sequence[str] | None, **parts: Any) -> dict[str, Any]:
-    """The record: what is common to every run, then `parts` as they are."""
-    return {
+    """The record: what is common to every run, then `parts`. NaN and infinity, which JSON cannot say, become None."""
+    whole = {
         "schema": SCHEMA,
         "command": list(command) if command else None,
         "config": config.as_dict(),
@@ -101,6 +102,15 @@ def assemble(config: TransferConfig, command: Sequence[str] | None, **parts: Any
         **describe_machine(),
         "peak_rss": peak_rss(),
     }
+    return _finite(whole)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def picture_text(record: dict[str, Any]) -> dict[str, str]:
