@@ -301,7 +301,12 @@ class _Run:
         limits = ("iterations", "time_limit", "stop_change", "weights", "offline")
         config = {key: value for key, value in self._setting.config.as_dict().items() if key not in limits}
         inputs = {name: entry["sha256"] for name, entry in self._setting.inputs.items()}
-        return {"config": config, "inputs": inputs, "weights": self._setting.weights.sha256}
+        return {
+            "config": config,
+            "inputs": inputs,
+            "weights": self._setting.weights.sha256,
+            "numerics_version": record.NUMERICS_VERSION,
+        }
 
     def _about(self, state) -> dict[str, Any]:
         return {
