@@ -60,6 +60,7 @@ def transfer(
     on_iterate: Callable[[Progress], None] | None = None,
     checkpoint_path: str | os.PathLike | None = None,
     checkpoint_every: float = checkpoint.INTERVAL,
+    weights: Weights | None = None,
     device: str = "cpu",
     threads: int | None = None,
     notify: Callable[[str], None] = lambda text: None,
@@ -73,11 +74,12 @@ def transfer(
         outcome "interrupted" and the last whole picture.
     checkpoint_path: where the run's state is kept; if the file is there, the run goes on from it.
     checkpoint_every: it is written after the first iteration that ends so many seconds after the last writing.
+    weights: the network, where it is loaded already; otherwise config.weights says which.
     notify: called with lines for a person who waits.
     Raises InputError for anything that cannot be used, before the first iteration.
     """
     config = config or TransferConfig()
-    setting = prepare(content, style, config, device=device, threads=threads, notify=notify)
+    setting = prepare(content, style, config, weights=weights, device=device, threads=threads, notify=notify)
     if checkpoint_path is not None:
         require_writable(Path(checkpoint_path))
     path = Path(checkpoint_path) if checkpoint_path is not None else None
@@ -138,6 +140,7 @@ def prepare(
     style: Source,
     config: TransferConfig,
     *,
+    weights: Weights | None = None,
     device: str = "cpu",
     threads: int | None = None,
     notify: Callable[[str], None] = lambda text: None,
@@ -151,7 +154,8 @@ def prepare(
     choose_threads(threads)
     from .objective import Objective  # loads MXNet
 
-    weights = model_zoo.load(config.weights, notify=notify)
+    if weights is None:
+        weights = model_zoo.load(config.weights, offline=config.offline, notify=notify)
     mean = weights.preprocessing.mean_rgb
     style_size = config.style_size or config.size
     x_style = preprocess(resize(pictures["style"].pixels, style_size), mean)
