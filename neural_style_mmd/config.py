@@ -6,7 +6,9 @@ The command line and the record are derived from this dataclass. It imports with
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any
 
 from model_zoo.errors import InputError
@@ -30,7 +32,8 @@ class TransferConfig:
     """One transfer. "Paper" names the source in the paper; "MXNet example" the program it builds on
     (dmlc/mxnet example/neural-style), from which what the paper leaves open is taken; "ours" a choice of this package.
 
-    A tuple is given as a comma-separated text on the command line. Raises InputError for a value that is not allowed.
+    A tuple is given as a comma-separated text on the command line, and names may be so everywhere. Raises InputError
+    for a value that is not allowed.
     """
 
     preset: str = _choice("paper", "Where the defaults come from: paper.")
@@ -79,8 +82,9 @@ class TransferConfig:
     offline: bool = _choice(False, "Never use the network.")
 
     def __post_init__(self) -> None:
-        lowered = tuple(name.lower() for name in self.method)
-        object.__setattr__(self, "method", lowered)
+        for item in fields(self):
+            object.__setattr__(self, item.name, _typed(item.name, str(item.type), getattr(self, item.name)))
+        object.__setattr__(self, "method", tuple(name.lower() for name in self.method))
         self._check_names()
         self._check_lengths()
         self._check_numbers()
@@ -161,6 +165,30 @@ class TransferConfig:
         """What differs from the preset's defaults."""
         default, own = type(self)().as_dict(), self.as_dict()
         return {key: value for key, value in own.items() if value != default[key]}
+
+
+_KINDS: dict[str, tuple[type, Callable[[Any], Any]]] = {
+    "str": (str, str),
+    "int": (Integral, int),
+    "float": (Real, float),
+    "bool": (bool, bool),
+}
+"""Type of a field -> what a value must be, and what it becomes: JSON's own type, also of NumPy's numbers."""
+
+
+def _typed(name: str, kind: str, value: Any) -> Any:
+    """`value` as the field's type; a text is taken as names joined by commas where names are asked for."""
+    single = kind.removeprefix("tuple[").removesuffix(", ...]")
+    wanted, plain = _KINDS[single]
+    many = single != kind
+    if many and single == "str" and isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if many and not isinstance(value, (tuple, list)):
+        raise InputError(f"{name} is {value!r}; give a tuple of {single}")
+    for each in value if many else (value,):
+        if not isinstance(each, wanted):
+            raise InputError(f"{name} is {value!r}; give {'a tuple of ' if many else ''}{single}")
+    return tuple(map(plain, value)) if many else plain(value)
 
 
 _NOT_NEGATIVE = ("0 or more", lambda number: number >= 0)

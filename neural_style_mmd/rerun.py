@@ -53,6 +53,8 @@ def recorded_run(path: Path) -> RecordedRun:
         config = replace(
             TransferConfig.from_dict(record["config"]), iterations=max(1, record["iterations"]), time_limit=0.0
         )
+        if "init" in inputs:  # the recorded path is absolute
+            config = replace(config, init=inputs["init"])
         return RecordedRun(inputs.get("content"), inputs["style"], config, record["threads"], record)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
