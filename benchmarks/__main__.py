@@ -152,4 +152,5 @@ def main(width: int, height: int, rounds: int, chosen: tuple[str, ...], memory: 
         Path(path).write_text(json.dumps({"size": [width, height], "rows": rows, "machine": machine}, indent=2) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

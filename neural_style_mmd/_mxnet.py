@@ -5,7 +5,11 @@ The import takes about a second, so modules that must answer at once (`--help`) 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
+import sys
 import warnings
 
 import numpy
@@ -17,6 +21,7 @@ from .threads import choose_threads
 ENVIRONMENT = {
     "MXNET_SUBGRAPH_VERBOSE": "0",  # otherwise a log line at every bind
     "MXNET_USE_OPERATOR_TUNING": "0",  # otherwise a timing at import decides how operators run
+    "MXNET_CPU_TEMP_COPY": "1",  # otherwise up to four copies of each temporary space
     "MXNET_SAFE_ACCUMULATION": "1",  # sums of float32 are accumulated in float64
     "MXNET_CUDNN_AUTOTUNE_DEFAULT": "0",
     "MXNET_ENFORCE_DETERMINISM": "1",
@@ -63,6 +68,21 @@ def device(name: str):
             raise InputError(f"device {name!r}: MXNet sees {mx.context.num_gpus()} GPUs; use --device cpu")
         return mx.gpu(index)
     raise InputError(f"unknown device {name!r}; allowed are cpu, gpu, gpu:N")
+
+
+def shared(array: numpy.ndarray, context):
+    """`array` (float32, C order) as an MXNet array; on a CPU they share their memory, so it must not be written."""
+    if context.device_type == "cpu":
+        return mx.nd.from_numpy(array, zero_copy=True)
+    return mx.nd.array(array, ctx=context)
+
+
+def give_memory_back() -> None:
+    """Return freed memory to the system, where the C library can: what an executor that is gone has used."""
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 mx = _import_mxnet()

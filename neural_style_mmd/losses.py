@@ -34,6 +34,16 @@ def _row_sums(matrix):
     return mx.sym.dot(matrix, ones, transpose_b=True)
 
 
+def _inner_products(samples):
+    """(B, k, N) -> (B, k, k), all inner products of the k samples of each batch, for use in symmetric expressions.
+
+    The gradient goes through one factor and counts twice: the same gradient as through both, provided that entries
+    (i, j) and (j, i) are used alike, with half of the large arrays.
+    """
+    products = mx.sym.batch_dot(samples, mx.sym.BlockGrad(samples), transpose_b=True)
+    return 2.0 * products - mx.sym.BlockGrad(products)
+
+
 def _squared_distance(a, b):
     """Sum of squared differences, shape (1,)."""
     return mx.sym.sum(mx.sym.square(a - b))
@@ -54,7 +64,9 @@ def _mean_and_std(rows, positions: int) -> Symbols:
     differentiable there (the released code divides by it: NaN).
     """
     mean = _row_sums(rows) / positions
-    variance = _row_sums(mx.sym.square(mx.sym.broadcast_sub(rows, mean))) / positions
+    # d variance / d mean is 0, so the mean may be held here, which saves a pass over the features.
+    centred = mx.sym.expand_dims(mx.sym.broadcast_sub(rows, mx.sym.BlockGrad(mean)), axis=1)  # (N, 1, M)
+    variance = mx.sym.reshape(_inner_products(centred), shape=(-1, 1)) / positions
     varies = mx.sym.BlockGrad(variance > mx.sym.square(mean * 1e-5))
     safe = mx.sym.where(varies, variance, mx.sym.ones_like(variance))
     return {"mean": mean, "std": mx.sym.sqrt(safe) * varies}
@@ -109,14 +121,15 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int):
     """
     x = mx.sym.take(picture["samples"], inputs["pairs"])  # (n, 2, N)
     y = mx.sym.take(inputs["samples"], inputs["style_pairs"])  # (n, 2, N)
-    inner = partial(mx.sym.batch_dot, transpose_b=True)
-    xx, xy, yy = inner(x, x), inner(x, y), inner(y, y)  # (n, 2, 2)
+    xx, yy = _inner_products(x), _inner_products(y)  # (n, 2, 2)
+    xy = mx.sym.batch_dot(x, y, transpose_b=True)
 
     def entry(products, i, j):
         return mx.sym.slice(products, begin=(None, i, j), end=(None, i + 1, j + 1))  # (n, 1, 1)
 
     def squared(aa, i, bb, j, ab):
-        return entry(aa, i, i) + entry(bb, j, j) - 2.0 * entry(ab, i, j)
+        cross = entry(ab, i, j) + (entry(ab, j, i) if aa is bb else entry(ab, i, j))
+        return entry(aa, i, i) + entry(bb, j, j) - cross
 
     distances = mx.sym.concat(  # (4, n, 1)
         *[

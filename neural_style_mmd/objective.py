@@ -83,7 +83,7 @@ class Objective:
         if missing:
             raise InputError(f"{weights.name}: the weights end before {deepest}: {missing[0]} is missing")
         self._parameters = {
-            name: mx.nd.array(weights.parameters[name], ctx=self._device) for name in parameter_shapes(deepest)
+            name: _mxnet.shared(weights.parameters[name], self._device) for name in parameter_shapes(deepest)
         }
         targets = self._measure_style(style)
         if content is not None:
@@ -126,8 +126,10 @@ class Objective:
         group = mx.sym.Group(list(symbols.values()))
         inputs = self._arguments(group, {"data": mx.nd.array(picture, ctx=self._device)})
         executor = group.bind(self._device, inputs, grad_req="null")
-        values = [value.copy() for value in executor.forward(is_train=False)]
+        values = [value.copy() for value in executor.forward(is_train=True)]
         mx.nd.waitall()
+        del executor
+        _mxnet.give_memory_back()
         return dict(zip(symbols, values, strict=True))
 
     def _bind(self, inputs: dict, has_content: bool) -> None:
