@@ -216,14 +216,14 @@ NPZ = {
     "an entry twice": (entry_twice, "twice"),
     "LZMA": (lambda: zipped({"conv1_1_weight.npy": npy_array(WEIGHT)}, zipfile.ZIP_LZMA), "compressed by method"),
     "pickled": (lambda: wf.npz(PARAMETERS | {"conv1_1_bias": np.array([{}], dtype=object)}), "pickle"),
-    "float64": (lambda: wf.npz(PARAMETERS | {"conv1_1_weight": WEIGHT.astype("f8")}), "float64"),
+    "float64": (lambda: wf.npz(PARAMETERS | {"conv1_1_weight": WEIGHT.astype("f8")}), "<f8"),
     "big-endian": (lambda: wf.npz(PARAMETERS | {"conv1_1_weight": WEIGHT.astype(">f4")}), ">f4"),
     "Fortran order": (lambda: wf.npz(PARAMETERS | {"conv1_1_weight": np.asfortranarray(WEIGHT)}), "Fortran"),
     "another shape": (lambda: wf.npz(PARAMETERS | {"conv1_1_weight": WEIGHT[:, ::-1][:32]}), "shape"),
     "trailing bytes": (lambda: zipped({**BIAS_ENTRY, "conv1_1_weight.npy": npy_array(WEIGHT) + b"\0"}), "more than"),
     "short data": (lambda: zipped({**BIAS_ENTRY, "conv1_1_weight.npy": npy_array(WEIGHT)[:-4]}), "bytes"),
     "damaged data": (lambda: wf.npz(PARAMETERS).replace(wf.raw(WEIGHT)[:64], bytes(64)), "CRC"),
-    "header of 4 GB": (lambda: zipped({"conv1_1_weight.npy": b"\x93NUMPY\x02\x00\xff\xff\xff\xff"}), "corrupt"),
+    "header of 4 GB": (lambda: zipped({"conv1_1_weight.npy": b"\x93NUMPY\x02\x00\xff\xff\xff\xff"}), "4294967295"),
     "header code": (lambda: zipped({"conv1_1_weight.npy": npy_header("__import__('os').abort()")}), "corrupt"),
     "version 9": (lambda: zipped({"conv1_1_weight.npy": npy_header("", version=b"\x09\x00")}), "format"),
     "negative shape": (lambda: zipped({"conv1_1_weight.npy": npy_header(weight_header("(-64, 3, 3, 3)"))}), "shape"),
@@ -234,7 +234,7 @@ NPZ = {
 NPY = {
     "a plain array": (npy_array(WEIGHT), "one record"),
     "a pickled dictionary": (npy_array(np.array({"conv1_1": 1}, dtype=object), allow_pickle=True), "pickle"),
-    "trailing bytes": (wf.npy(PARAMETERS) + b"\0", "bytes of data"),
+    "trailing bytes": (wf.npy(PARAMETERS) + b"\0", "1 bytes follow"),
     "a billion records": (
         npy_header("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1000000000,)}"),
         "one record",
@@ -247,8 +247,20 @@ NPY = {
     ),
     "float64": (
         npy_array(np.zeros((), [("conv1_1_weight", "f8", WEIGHT.shape), ("conv1_1_bias", "f4", (64,))])),
-        "float64",
+        "<f8",
     ),
+    "a number for a type": (npy_header("{'descr': 5, 'fortran_order': False, 'shape': ()}"), "plain array"),
+    "a number for a header": (npy_header("5"), "corrupt header"),
+    "a header that does not close": (npy_header("{'descr': [(\0"), "corrupt header"),
+    "an expression in the header": (
+        npy_header("{'descr': [('conv1_1_bias', '<f4')] * 2, 'fortran_order': False, 'shape': ()}"),
+        "corrupt header",
+    ),
+    "a field of one name": (
+        npy_header("{'descr': [('a', '<f4'), ('a', '<f4')], 'fortran_order': False, 'shape': ()}", bytes(8)),
+        "twice",
+    ),
+    "no filters": (npy_array(np.zeros((), [("conv1_1_bias", "f4", (64,))])), "missing"),
 }
 
 
