@@ -31,7 +31,8 @@ class Canvas:
     """A picture of 4 x 3 units, x to the right, y down, drawn at twice its size and reduced at the end.
 
     rgb: float64 (H, W, 3) of range 0 to 255, to be changed in place. x, y: the units of its columns (1, W) and rows
-    (H, 1). cloud: a fixed 1/f noise field (H, W), mean 0, standard deviation 1.
+    (H, 1). rng is for what the picture shows; noise is for draws that depend on the number of pixels, so that the scene
+    is the same at every size. cloud: a fixed 1/f noise field (H, W), mean 0, standard deviation 1.
     """
 
     def __init__(self, width: int, seed: tuple[int, ...]) -> None:
@@ -42,9 +43,10 @@ class Canvas:
         self.rgb = np.zeros((rows, columns, 3))
         self.x = (np.arange(columns) + 0.5)[None, :] / self.unit
         self.y = (np.arange(rows) + 0.5)[:, None] / self.unit
-        noise = np.random.default_rng((*seed, 1))  # apart from rng, so that the composition is the same at every size
-        self.cloud = smooth_noise(noise, (rows, columns), 1.6)
-        self.grain = smooth_noise(noise, (rows, columns), 0.7, 0.05)
+        self.noise = np.random.default_rng((*seed, 1))
+        cloud = smooth_noise(self.noise, (576, 768), 1.6)
+        self.cloud = ndimage.zoom(cloud, (rows / 576, columns / 768), order=1)
+        self.grain = smooth_noise(self.noise, (rows, columns), 0.7, 0.05)
 
     def wash(self, colours: Sequence[Colour], heights: Sequence[float]) -> None:
         """Cover everything with a vertical gradient through `colours` at the given y."""

@@ -135,7 +135,7 @@ def wave_print(c: Canvas) -> None:
         size = 0.22 + 0.05 * row
         for x in np.arange(-0.5 + (row % 2) * size, 4.5, 2 * size) + c.rng.uniform(-0.05, 0.05):
             _curl(c, x, base + c.rng.uniform(-0.06, 0.06), size * c.rng.uniform(0.9, 1.25), blues[row % len(blues)])
-    fibre = ndimage.gaussian_filter(c.rng.standard_normal(c.rgb.shape[:2]), (0.8, 9))
+    fibre = ndimage.gaussian_filter(c.noise.standard_normal(c.rgb.shape[:2]), (0.8, 9))
     c.rgb += 7 * (fibre / fibre.std())[..., None]
     c.blend(np.full(c.rgb.shape[:2], 0.06), (236, 214, 168))
 
@@ -171,7 +171,7 @@ def ribbons(c: Canvas) -> None:
     sky = [(118, 34, 32), (206, 62, 32), (240, 124, 40), (250, 190, 84), (226, 96, 44), (160, 44, 48), (246, 206, 130)]
     water = [(20, 36, 66), (38, 70, 104), (74, 112, 120), (24, 54, 70), (128, 140, 110), (30, 44, 84)]
     land = [(48, 40, 36), (104, 66, 40), (62, 76, 58), (150, 96, 54), (36, 46, 56)]
-    bend = smooth_noise(c.rng, c.cloud.shape, 2.6)
+    bend = smooth_noise(c.noise, c.cloud.shape, 2.6)
     level = c.y + 0.13 * bend + 0.12 * np.sin(1.6 * c.x + 0.5)
     lower = c.y + 0.25 * np.sin(1.3 * c.x + 2.2) * np.clip(c.y - 1, 0, 1) + 0.16 * bend
     shore = 1.42 + 0.06 * np.sin(2 * c.x)

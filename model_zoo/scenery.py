@@ -63,13 +63,13 @@ def reflect(c: Canvas, level: float, water: Colour) -> None:
     rows = len(c.rgb) - line
     depth = np.arange(rows)
     source = np.clip(line - 1 - (depth * 1.25).astype(int), 0, line - 1)
-    ripple = ndimage.gaussian_filter1d(c.rng.standard_normal(rows), 3)
+    ripple = ndimage.gaussian_filter1d(c.noise.standard_normal(rows), 3)
     shift = (ripple / ripple.std() * (2 + depth * 0.03)).astype(int)
     for row, (above, offset) in enumerate(zip(source, shift, strict=True)):
         c.rgb[line + row] = np.roll(c.rgb[above], offset, axis=0)
     c.rgb[line:] *= 0.72
     c.blend(np.where(c.y > level, 0.18 + 0.3 * (c.y - level), 0) * np.ones_like(c.x), water)
-    glint = ndimage.gaussian_filter(c.rng.standard_normal(c.rgb.shape[:2]), (1.5, 22))
+    glint = ndimage.gaussian_filter(c.noise.standard_normal(c.rgb.shape[:2]), (1.5, 22))
     c.rgb += np.where(c.y > level, 90, 0)[..., None] * np.clip(glint / glint.std() - 1.3, 0, 1)[..., None] * 0.7
 
 
