@@ -110,7 +110,7 @@ def transfer(
     config = TransferConfig(**choices)
     if len(pictures) > 2:
         raise InputError(f"got {len(pictures)} pictures; give CONTENT and STYLE, or with --alpha 0 STYLE alone")
-    content, style = pictures if len(pictures) == 2 else (None, *pictures)
+    content, style = pictures[0] if len(pictures) == 2 else None, pictures[-1]
     require_output(output, config.size)
     result = run(
         content, style, config, output, checkpoint=checkpoint, snapshot_every=snapshot_every, threads=threads,

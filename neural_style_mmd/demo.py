@@ -58,8 +58,8 @@ def make_demo(
 def _write_samples(folder: Path) -> tuple[str, str]:
     from model_zoo.samples import pair
 
-    content, style = pair(0)
+    sample = pair(0)
     paths = str(folder / "content.png"), str(folder / "style.png")
-    for path, pixels in zip(paths, (content, style), strict=True):
+    for path, pixels in zip(paths, (sample.content, sample.style), strict=True):
         save_picture(path, pixels)
     return paths

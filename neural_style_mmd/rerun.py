@@ -48,11 +48,12 @@ def recorded_run(path: Path) -> RecordedRun:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["schema"] != SCHEMA:
             raise InputError(f"{path}: a record of schema {record['schema']}, this version reads {SCHEMA}")
+        _check_types(record)
+        if record["iterations"] < 1:
+            raise InputError(f"{path}: the run ended before its first iteration; there is nothing to repeat")
         inputs = {name: _unchanged(name, entry) for name, entry in record["inputs"].items()}
         # However the run ended, it made this many iterations, and no clock decides now.
-        config = replace(
-            TransferConfig.from_dict(record["config"]), iterations=max(1, record["iterations"]), time_limit=0.0
-        )
+        config = replace(TransferConfig.from_dict(record["config"]), iterations=record["iterations"], time_limit=0.0)
         if "init" in inputs:  # the recorded path is absolute
             config = replace(config, init=inputs["init"])
         return RecordedRun(inputs.get("content"), inputs["style"], config, record["threads"], record)
@@ -60,6 +61,29 @@ def recorded_run(path: Path) -> RecordedRun:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a record of this program ({type(error).__name__}: {error})") from error
+
+
+_NEEDED: tuple[tuple[tuple[str, ...], type | tuple[type, ...]], ...] = (
+    (("iterations",), int),
+    (("threads",), (int, type(None))),
+    (("output", "pixels_sha256"), str),
+    (("weights", "kind"), str),
+    (("weights", "sha256"), str),
+    (("cpu",), str),
+    (("versions",), dict),
+    (("numerics_version",), int),
+)
+"""What the run or the comparison after it reads, checked before the run."""
+
+
+def _check_types(record: dict[str, Any]) -> None:
+    """TypeError or KeyError for a record without these."""
+    for keys, kind in _NEEDED:
+        value: Any = record
+        for key in keys:
+            value = value[key]
+        if not isinstance(value, kind):
+            raise TypeError(f"{'.'.join(keys)} is {value!r}")
 
 
 def _unchanged(name: str, entry: dict[str, Any]) -> str:
