@@ -1,0 +1,154 @@
+"""What is in a store, laid out as its figure: read once, for the report. Nothing is computed with the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from neural_style_mmd.scoring import Score
+
+from .store import Store
+from .verdicts import Observation, Verdict, judge
+from .worker import CALIBRATION, METRICS, PICTURE, RECORD
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One cell of the figure as it is now.
+
+    at: its coordinates, with "replicate" and "seed". stage: which of cells.STAGES is shown. state: one of store.STATES.
+    """
+
+    row: int
+    column: int
+    at: Mapping[str, Any]
+    label: str
+    stage: str
+    state: str
+    cell_id: str
+    picture: Path | None = None
+    record: Mapping[str, Any] | None = None
+    score: Score | None = None
+    failure: Mapping[str, Any] | None = None
+
+
+class Results:
+    """A store and its plan.
+
+    stages: of the plan. tiles: of the first replicate, the best picture of each place: the full one where it is done,
+    else the preview.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.plan = store.read_plan()
+        self.grid: Mapping[str, Any] = self.plan["grid"]
+        self.inputs: Mapping[str, Any] = self.plan["inputs"]
+        self.stages: Sequence[str] = self.plan["stages"]
+        self._by_id: dict[str, tuple] = {}
+
+    @cached_property
+    def tiles(self) -> list[Tile]:
+        """Of the first replicate, in reading order."""
+        chosen = [self._best(place) for place in self.plan["places"] if place["replicate"] == 0]
+        return sorted(chosen, key=lambda tile: (tile.row, tile.column))
+
+    @cached_property
+    def all_done(self) -> list[Tile]:
+        """Every done cell of every stage and replicate."""
+        tiles = [self._tile(place, stage) for stage in self.stages for place in self.plan["places"]
+                 if stage in place["cells"]]  # fmt: skip
+        return [tile for tile in tiles if tile.state == "done"]
+
+    @cached_property
+    def failures(self) -> list[Mapping[str, Any]]:
+        """What is known of every failed cell of the plan, calibrations among them."""
+        states = {cell_id: self.store.state(cell_id) for cell_id in self.plan["cells"]}
+        found = [self.store.read_failure(cell_id) for cell_id, state in states.items() if state == "failed"]
+        return [failure for failure in found if failure]
+
+    @cached_property
+    def calibrations(self) -> list[Mapping[str, Any]]:
+        """The done calibrations that the tiles use."""
+        wanted = {
+            need: tile.stage for tile in self.tiles for need in self.plan["cells"][tile.cell_id]["needs"].values()
+        }
+        return [
+            {"stage": stage, "id": cell_id, **self.store.result(cell_id, CALIBRATION)}
+            for cell_id, stage in wanted.items()
+            if self.store.is_done(cell_id)
+        ]
+
+    @property
+    def shown_stage(self) -> str:
+        """ "full" as soon as one tile is of the full setting."""
+        return "full" if any(tile.stage == "full" and tile.state == "done" for tile in self.tiles) else "preview"
+
+    @cached_property
+    def judged_stage(self) -> str:
+        """The stage of the verdicts: the full one as soon as all of its cells are done."""
+        complete = [stage for stage in self.stages if self._is_complete(stage)]
+        return complete[-1] if complete else self.stages[-1]
+
+    @cached_property
+    def observations(self) -> list[Observation]:
+        """The done cells of the judged stage, in reading order."""
+        tiles = [tile for tile in self.all_done if tile.stage == self.judged_stage]
+        return [Observation(tile.at, tile.score, tile.picture) for tile in tiles if tile.score and tile.picture]
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """On each claim of the grid."""
+        expected = sum(self.judged_stage in place["cells"] for place in self.plan["places"])
+        prefix = self.inputs["prefix"]
+        return [judge(name, self.observations, expected, prefix) for name in self.grid["claims"]]
+
+    def original(self, role: str, row: int) -> Path | None:
+        """The content or style picture of a row; None where rows do not have one, or the file is gone."""
+        pair = self.plan["row_pairs"][row]
+        name = pair[role] if pair else None
+        path = Path(self.inputs["pictures"][name]["path"]) if name else None
+        return path if path is not None and path.is_file() else None
+
+    @property
+    def one_pair(self) -> bool:
+        """Whether every row has the same pair."""
+        pairs = self.plan["row_pairs"]
+        return bool(pairs[0]) and all(pair == pairs[0] for pair in pairs)
+
+    def setting(self, stage: str) -> str:
+        """The stage in words."""
+        configs = [self.plan["cells"][place["cells"][stage]]["content"]["config"] for place in self.plan["places"]
+                   if stage in place["cells"]]  # fmt: skip
+        sizes = sorted({config["size"] for config in configs})
+        shown = f"{sizes[0]} px" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} px"
+        return f"{stage} setting: long edge {shown}, at most {configs[0]['iterations']} iterations"
+
+    def _is_complete(self, stage: str) -> bool:
+        wanted = [place["cells"][stage] for place in self.plan["places"] if stage in place["cells"]]
+        return bool(wanted) and all(self.store.is_done(cell_id) for cell_id in wanted)
+
+    def _best(self, place: Mapping[str, Any]) -> Tile:
+        of_stages = [stage for stage in self.stages if stage in place["cells"]]
+        done = [stage for stage in of_stages if self.store.is_done(place["cells"][stage])]
+        return self._tile(place, done[-1] if done else of_stages[0])
+
+    def _tile(self, place: Mapping[str, Any], stage: str) -> Tile:
+        cell_id = place["cells"][stage]
+        state = self.store.state(cell_id)
+        picture, record, score = self._read(cell_id) if state == "done" else (None, None, None)
+        failure = self.store.read_failure(cell_id) if state == "failed" else None
+        return Tile(
+            place["row"], place["column"], place["coordinates"], place["label"], stage, state, cell_id, picture, record,
+            score, failure,
+        )  # fmt: skip
+
+    def _read(self, cell_id: str) -> tuple:
+        if cell_id not in self._by_id:
+            score = Score.from_dict(self.store.result(cell_id, METRICS))
+            record = self.store.result(cell_id, RECORD)
+            self._by_id[cell_id] = (self.store.cell(cell_id) / PICTURE, record, score)
+        return self._by_id[cell_id]

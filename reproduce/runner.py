@@ -1,0 +1,202 @@
+"""The cells that are not done yet, done on this machine: several processes, the cores divided among them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+from typing import Any
+
+from neural_style_mmd.threads import usable_cores
+
+from . import locks, supervisor
+from .cells import Cell
+from .display import Display
+from .inputs import Network
+from .store import Store
+from .supervisor import CellProcess, Ended, write_spec
+
+POLL = 0.1  # seconds between two looks at the processes
+LOOK_AROUND = 1.0  # seconds between two looks at what other runners did
+UNKNOWN_SECONDS = 60.0  # of a cell, where nothing could be measured
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds: of a cell's start, and of one of its iterations."""
+
+    start: float
+    iteration: float
+
+    def of(self, cell: Cell) -> float:
+        """Seconds of the whole cell, if it does not stop early. A calibration is some ten evaluations for each pair."""
+        if cell.kind == "calibration":
+            return len(cell.content["pairs"]) * (self.start + 10 * self.iteration)
+        return self.start + cell.content["config"]["iterations"] * self.iteration
+
+
+@dataclass
+class Tally:
+    """What became of the cells of a run."""
+
+    done: int = 0
+    failed: list[Ended] = field(default_factory=list)
+    stopped: bool = False
+
+
+class Board:
+    """Which cells are done, which failed in this run, which may start now. Knows nothing of processes."""
+
+    def __init__(self, cells: Sequence[Cell], store: Store) -> None:
+        self._store, self._cells = store, {cell.id: cell for cell in cells}
+        self.failed: dict[str, Ended] = {}
+        self.running: set[str] = set()
+        self.pending = [cell.id for cell in cells if not store.is_done(cell.id)]
+
+    @property
+    def done(self) -> int:
+        """Cells that are done, whoever did them."""
+        return len(self._cells) - len(self.pending) - len(self.running) - len(self.failed)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every cell is done or has failed."""
+        return not self.pending and not self.running
+
+    def look_around(self) -> None:
+        """Take note of what other runners did, and of cells that cannot start because a calibration failed."""
+        self.pending = [cell_id for cell_id in self.pending if not self._store.is_done(cell_id)]
+        for cell_id in list(self.pending):
+            lost = [need for need in self._cells[cell_id].needs.values() if need in self.failed]
+            if lost:
+                self.pending.remove(cell_id)
+                self.failed[cell_id] = Ended(cell_id, "failed", "the calibration that it needs failed")
+
+    def next(self) -> Cell | None:
+        """Take the first cell that may start: its calibrations are done and nobody else is at it."""
+        for cell_id in self.pending:
+            cell = self._cells[cell_id]
+            ready = all(self._store.is_done(need) for need in cell.needs.values())
+            if ready and not locks.is_claimed(self._store.claim_path(cell_id)):
+                self.pending.remove(cell_id)
+                self.running.add(cell_id)
+                return cell
+        return None
+
+    def take_in(self, ended: Ended) -> None:
+        """A cell's process ended."""
+        self.running.discard(ended.cell_id)
+        if ended.outcome == "failed":
+            self.failed[ended.cell_id] = ended
+        elif ended.outcome != "done":
+            self.pending.append(ended.cell_id)
+
+    def remaining(self) -> list[Cell]:
+        """The cells that are neither done nor failed."""
+        return [self._cells[cell_id] for cell_id in [*self.pending, *self.running]]
+
+
+def divide_cores(jobs: int | None, cells: Sequence[Cell], cores: int | None = None) -> tuple[int, int]:
+    """(cells at once, threads of each).
+
+    The rule of `--jobs auto`: one thread for each cell and as many cells as there are cores, because cells have nothing
+    to wait for one another, while threads do; fewer cells, with more threads each, where there are not so many or the
+    free memory does not hold them.
+    """
+    cores = cores or usable_cores()
+    if jobs is None:
+        largest = max((cell.content["config"]["size"] for cell in cells), default=512)
+        jobs = max(1, min(cores, len(cells), _free_memory() // _memory_of(largest)))
+    return jobs, max(1, cores // jobs)
+
+
+def _memory_of(size: int) -> int:
+    """Bytes of a cell with this long edge, generously: the network's 80 MB several times, and feature maps."""
+    return int(400e6 + 3300 * size**2)
+
+
+def _free_memory() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 1 << 62
+
+
+def estimate(store: Store, cells: Sequence[Cell], network: Network, threads: int, jobs: int) -> Estimate | None:
+    """From an iteration measured now, with as many processes at once as will run; None where it fails."""
+    first = next((cell for cell in cells if cell.kind == "transfer"), None)
+    if first is None:
+        return None
+    measured = supervisor.measure(store, first, network, threads, jobs)
+    return Estimate(**measured) if measured else None
+
+
+def run_locally(
+    store: Store,
+    cells: Sequence[Cell],
+    network: Network,
+    display: Display,
+    *,
+    jobs: int,
+    threads: int,
+    timeout: float = supervisor.TIMEOUT,
+    expected: Estimate | None = None,
+    on_done: Callable[[Cell], None] = lambda cell: None,
+    extra: Mapping[str, Any] | None = None,
+    command: Sequence[str] = supervisor.COMMAND,
+) -> Tally:
+    """Do every cell that is not done, `jobs` at once. On KeyboardInterrupt all are stopped with a checkpoint.
+
+    on_done: called after each cell that this run finished.
+    extra: for the cells' spec.
+    """
+    board = Board(cells, store)
+    processes: list[CellProcess] = []
+    looked_at = float("-inf")
+    try:
+        while not board.is_finished:
+            if monotonic() - looked_at >= LOOK_AROUND:
+                board.look_around()
+                looked_at = monotonic()
+            for process in list(processes):
+                if (ended := process.ended()) is not None:
+                    processes.remove(process)
+                    board.take_in(ended)
+                    display.ended(process.cell, ended)
+                    looked_at = float("-inf")
+                    if ended.outcome == "done":
+                        on_done(process.cell)
+            while len(processes) < jobs and (cell := board.next()) is not None:
+                write_spec(store, cell, network, extra)
+                processes.append(CellProcess(store, cell, threads, timeout=timeout, command=command))
+                display.started(cell)
+            display.show(board.done, len(board.failed), processes, _seconds_left(board, processes, jobs, expected))
+            sleep(POLL)
+    except KeyboardInterrupt:
+        display.say("stopping: each cell writes its checkpoint")
+        supervisor.stop_all(processes)
+        return Tally(board.done, list(board.failed.values()), stopped=True)
+    finally:
+        for process in processes:
+            process.kill()
+        display.close()
+    return Tally(board.done, list(board.failed.values()))
+
+
+def _seconds_left(board: Board, processes: Sequence[CellProcess], jobs: int, expected: Estimate | None) -> float | None:
+    """From the pace of the cells that run now, else from the measured iteration."""
+    paces = [
+        process.progress["seconds"] / process.progress["iteration"]
+        for process in processes
+        if process.progress.get("iteration", 0) >= 3 and process.progress.get("seconds")
+    ]
+    if expected is None and not paces:
+        return None
+    start = expected.start if expected else UNKNOWN_SECONDS / 10
+    pace = Estimate(start, sum(paces) / len(paces) if paces else expected.iteration if expected else 0.0)
+    total = sum(pace.of(cell) for cell in board.remaining())
+    total -= sum(
+        pace.start + pace.iteration * process.progress.get("iteration", 0) for process in processes if process.progress
+    )
+    return max(0.0, total) / jobs

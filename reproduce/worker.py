@@ -1,0 +1,282 @@
+"""One cell in one fresh interpreter: `python -X faulthandler -m reproduce _cell STORE/running/ID/spec.json`.
+
+Tells its parent how far it is by lines of JSON on standard output; everything else goes to standard error, which is the
+cell's log. It stops at the next iteration, with a checkpoint, on SIGTERM, SIGINT, when nobody reads its lines any more
+(its parent is dead) and when its claim was taken away.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+from time import monotonic
+from typing import Any
+
+from model_zoo.errors import InputError
+from model_zoo.files import file_hash, make_folder, write_json
+from neural_style_mmd.config import TransferConfig
+from neural_style_mmd.record import cpu_model, picture_text
+from neural_style_mmd.threads import choose_threads, chosen_threads
+
+from . import locks
+from .cells import Cell, digest
+from .store import Store
+
+DONE, CRASHED, BAD_INPUT, DIVERGED, BUSY, STOPPED = 0, 1, 2, 3, 75, 130
+"""Exit codes of a cell's process; BUSY: another living process works on it."""
+
+CHECKPOINT_EVERY = 20.0  # seconds; with an iteration and the writing on top a kill costs at most 30 s
+REPORT_EVERY = 0.25  # seconds between two lines of progress
+
+PICTURE, RECORD, METRICS, CALIBRATION = "picture.png", "picture.png.json", "metrics.json", "calibration.json"
+
+
+def run_cell(spec_path: Path) -> int:
+    """Do the cell of the spec, unless it is done or another process is at it; returns one of the exit codes."""
+    spec = json.loads(spec_path.read_text(encoding="utf-8"))
+    cell = Cell.from_dict(spec["cell"])
+    store = Store(spec_path.parent.parent.parent)
+    if store.is_done(cell.id):
+        return DONE
+    conversation = _Conversation()
+    claim = locks.claim(store.claim_path(cell.id), on_loss=conversation.stop)
+    if claim is None:
+        return BUSY
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: conversation.stop())
+        task = {"transfer": _transfer, "calibration": _calibrate}[cell.kind]
+        return task(cell, spec, store, conversation)
+    except InputError as error:
+        log(str(error))
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return STOPPED
+    finally:
+        claim.release()
+
+
+def log(text: str) -> None:
+    """A line of the cell's log."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+class _Conversation:
+    """What the process tells its parent, and whether it was told to stop."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._told_at = float("-inf")
+
+    def stop(self) -> None:
+        """Called by a signal, or by the claim's thread."""
+        self._stopped = True
+
+    def check(self) -> None:
+        """KeyboardInterrupt if the process is to stop."""
+        if self._stopped:
+            raise KeyboardInterrupt
+
+    def tell(self, *, always: bool = False, **message: Any) -> None:
+        """One line of JSON, at most every REPORT_EVERY seconds unless `always`."""
+        self.check()
+        if not always and monotonic() - self._told_at < REPORT_EVERY:
+            return
+        self._told_at = monotonic()
+        try:
+            sys.stdout.write(json.dumps(message) + "\n")
+            sys.stdout.flush()
+        except (BrokenPipeError, OSError):
+            # Nobody reads: the parent is dead. Standard output is closed for good, so that Python does not try again.
+            sys.stdout = open(os.devnull, "w")
+            self.stop()
+            self.check()
+
+    def note(self, text: str) -> None:
+        """A line for the log, told as a sign of life too."""
+        log(text)
+        self.tell(note=text)
+
+
+def _transfer(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Conversation) -> int:
+    from neural_style_mmd.stopping import Outcome
+    from neural_style_mmd.stylization import transfer
+
+    beta_prime = [store.result(cell.needs[method], CALIBRATION)["beta_prime"] for method in cell.needs]
+    config = TransferConfig.from_dict(
+        {**cell.content["config"], "weights": spec["network"]["request"], "beta_prime": beta_prime}
+    )
+    _require_inputs(cell)
+    folder = store.running(cell.id)
+    # A checkpoint belongs to one beta' and one network: with others the cell begins anew.
+    checkpoint = folder / f"checkpoint-{digest([beta_prime, spec['network']['sha256']])[:12]}.npz"
+    _fix_threads(folder, checkpoint.exists())
+    weights = _load_network(spec, conversation)
+
+    def on_iterate(progress: Any) -> None:
+        if not math.isfinite(progress.total):
+            conversation.note(f"iteration {progress.iteration}: the objective is {progress.total}")
+        conversation.tell(
+            iteration=progress.iteration,
+            iterations=config.iterations,
+            total=float(progress.total),
+            seconds=progress.seconds,
+        )
+
+    result = transfer(
+        cell.files.get("content"),
+        cell.files["style"],
+        config,
+        on_iterate=on_iterate,
+        checkpoint_path=checkpoint,
+        checkpoint_every=spec.get("checkpoint_every", CHECKPOINT_EVERY),
+        weights=weights,
+        notify=conversation.note,
+        command=["neural-style-mmd", "rerun", RECORD],
+    )
+    if result.outcome is Outcome.INTERRUPTED:
+        return STOPPED
+    if result.outcome is Outcome.DIVERGED:
+        log(f"diverged after {result.record['iterations']} iterations: {result.outcome.remedy}")
+        checkpoint.unlink(missing_ok=True)
+        return DIVERGED
+    conversation.tell(always=True, note="scoring")
+    scores = _score(cell, config, weights, result.image)
+    from neural_style_mmd.images import save_picture
+
+    target = _empty_folder(folder / "result")
+    save_picture(target / PICTURE, result.image, picture_text(result.record) | {"Cell": cell.id})
+    write_json(target / RECORD, result.record)
+    write_json(target / METRICS, scores)
+    store.publish(cell, target)
+    return DONE
+
+
+def _score(cell: Cell, config: TransferConfig, weights: Any, image: Any) -> dict[str, Any]:
+    """The numbers of the picture; where there is no content picture, against the noise that the run began with."""
+    from dataclasses import replace
+
+    from neural_style_mmd.calibration import START_DRAW
+    from neural_style_mmd.images import deprocess, read_picture, resize
+    from neural_style_mmd.objective import noise
+    from neural_style_mmd.scoring import Scorer
+
+    style = resize(read_picture(cell.files["style"]).pixels, config.style_size or config.size)
+    content = unstyled = None
+    if "content" in cell.files:
+        content = resize(read_picture(cell.files["content"]).pixels, config.size)
+    else:
+        start = noise((1, 3, *image.shape[:2]), config.init_amplitude, config.seed, START_DRAW)
+        unstyled = deprocess(start, weights.preprocessing.mean_rgb)
+    judged = replace(config, layers=tuple(cell.content["scored_layers"]), layer_weights=())
+    return Scorer(content, style, weights, judged, unstyled).score(image).as_dict()
+
+
+def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Conversation) -> int:
+    from neural_style_mmd.stylization import prepare
+
+    _require_inputs(cell)
+    folder = store.running(cell.id)
+    _fix_threads(folder, False)
+    method, pairs = cell.content["method"], cell.content["pairs"]
+    weights = _load_network(spec, conversation)
+    measured = []
+    for k, pair in enumerate(pairs):
+        conversation.tell(always=True, iteration=k, iterations=len(pairs), total=None)
+        config = TransferConfig.from_dict(
+            {
+                **cell.content["config"],
+                "method": [method],
+                "seed": pair["seed"],
+                "weights": spec["network"]["request"],
+            }
+        )
+        setting = prepare(cell.files[f"content{k}"], cell.files[f"style{k}"], config, weights=weights)
+        conversation.check()
+        balance = setting.measure_balance()
+        measured.append({"files": [setting.inputs[role]["name"] for role in ("content", "style")], **balance.as_dict()})
+    betas = [each["beta_prime"][method] for each in measured]
+    target = _empty_folder(folder / "result")
+    write_json(
+        target / CALIBRATION,
+        {
+            "method": method,
+            "beta_prime": math.exp(fmean(math.log(beta) for beta in betas)),
+            "mean": "geometric",
+            "spread": max(betas) / min(betas),
+            "pairs": measured,
+            "threads": chosen_threads(),
+            "cpu": cpu_model(),
+        },
+    )
+    store.publish(cell, target)
+    return DONE
+
+
+def measure_iteration(spec_path: Path, tell: Callable[[str], None]) -> None:
+    """Time one iteration of the spec's cell and tell it, {"start": seconds before it, "iteration": seconds}."""
+    spec = json.loads(spec_path.read_text(encoding="utf-8"))
+    cell = Cell.from_dict(spec["cell"])
+    from neural_style_mmd.stylization import prepare
+
+    began = monotonic()
+    config = TransferConfig.from_dict({**cell.content["config"], "weights": spec["network"]["request"]})
+    setting = prepare(cell.files.get("content"), cell.files["style"], config)
+    weights = {name: 1.0 for name in setting.objective.terms}
+    setting.objective.evaluate(setting.start, weights, 1)  # the first one reorders the network's weights
+    start = monotonic() - began
+    began = monotonic()
+    for draw in (2, 3):
+        setting.objective.evaluate(setting.start, weights, draw)
+    tell(json.dumps({"start": start, "iteration": (monotonic() - began) / 2}))
+
+
+def _fix_threads(folder: Path, resumed: bool) -> None:
+    """The number of threads is that of the cell's first start as long as there is a checkpoint to go on from."""
+    path = folder / "start.json"
+    if resumed and path.is_file():
+        choose_threads(json.loads(path.read_text(encoding="utf-8"))["threads"])
+        return
+    choose_threads(None)
+    write_json(path, {"threads": chosen_threads(), "cpu": cpu_model()})
+
+
+def _require_inputs(cell: Cell) -> None:
+    """InputError where a picture is gone or is another than when the cell was planned."""
+    roles = {"content": "content", "style": "style"}
+    hashes = cell.content.get("inputs") or {
+        f"{role}{k}": pair[role] for k, pair in enumerate(cell.content["pairs"]) for role in roles if role in pair
+    }
+    for role, digest_then in hashes.items():
+        path = Path(cell.files[role])
+        if not path.is_file():
+            raise InputError(f"the picture {path} is not there any more; put it back, then run the same command")
+        if file_hash(path) != digest_then:
+            raise InputError(f"the picture {path} has changed since the run began; run the same command again")
+
+
+def _load_network(spec: dict[str, Any], conversation: _Conversation) -> Any:
+    """The network that the store is pinned to, or InputError."""
+    import model_zoo
+
+    request, pinned = spec["network"]["request"], spec["network"]["sha256"]
+    weights = model_zoo.load(request, offline=True, notify=conversation.note)
+    if weights.sha256 != pinned:
+        raise InputError(
+            f"the network {request} has sha256 {weights.sha256[:12]} here, but this store is pinned to {pinned[:12]}; "
+            "use the cache folder of the first run (NEURAL_STYLE_MMD_HOME), or another --out"
+        )
+    return weights
+
+
+def _empty_folder(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return make_folder(folder)
