@@ -7,6 +7,7 @@ The files are written byte by byte from the formats' definitions (weight_files.p
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 import weight_files as wf
 
+import model_zoo
 from model_zoo import formats
 from model_zoo.conventions import CONVENTIONS, Convention, preprocessing, rewritten
 from model_zoo.errors import InputError
 from model_zoo.loading import load_file
-from model_zoo.weights import network_sha256, tensor_sha256
+from model_zoo.weights import Preprocessing, Weights, network_sha256, tensor_sha256
 
 PARAMETERS = wf.random_parameters()
 
@@ -207,11 +209,35 @@ def test_an_unknown_suffix_lists_the_readable_ones(tmp_path):
         formats.read(written(tmp_path, "vgg19.t7", b"x"))
 
 
+def test_transferring_with_any_of_the_files_gives_the_same_picture(tmp_path):
+    """The surrogate's first layers from every container; pictures of 32 pixels, three iterations."""
+    from small_transfer import small_config
+
+    from neural_style_mmd import transfer
+
+    surrogate = model_zoo.load("surrogate").parameters
+    first = {name: surrogate[name] for name in PARAMETERS}
+    random = np.random.default_rng(4)
+    content, style = (random.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(2))
+    paths = [written(tmp_path, name, writer(first)) for name, writer in wf.WRITERS.items()]
+    if importlib.util.find_spec("h5py"):
+        wf.write_h5(tmp_path / "vgg19.h5", first)
+        paths.append(tmp_path / "vgg19.h5")
+    pictures = [transfer(content, style, small_config(weights=str(path), iterations=3)).image for path in paths]
+    direct = Weights(first, Preprocessing(), "surrogate", "surrogate", "a recipe")
+    expected = transfer(content, style, small_config(iterations=3), weights=direct).image
+    assert len(pictures) >= 17
+    other = written(tmp_path, "other.npz", wf.npz(PARAMETERS))
+    assert not np.array_equal(transfer(content, style, small_config(weights=str(other), iterations=3)).image, expected)
+    for path, picture in zip(paths, pictures, strict=True):
+        np.testing.assert_array_equal(picture, expected, err_msg=path.name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*wf.WRITERS, "vgg19.h5"])
 def test_the_whole_network_is_read_in_twice_its_size_and_200_mb(name, tmp_path):
-    """All sixteen convolutions, 80 MB, in a process of its own whose peak memory is looked at."""
-    parameters = wf.random_parameters("conv5_4")
+    """All sixteen convolutions of the surrogate, 80 MB, in a process of its own whose peak memory is looked at."""
+    parameters = dict(model_zoo.load("surrogate").parameters)
     path = tmp_path / name
     if name.endswith(".h5"):
         pytest.importorskip("h5py")

@@ -26,6 +26,7 @@ KERNEL = "HWIO"
 SECONDS = 120  # for the child; the largest file takes about 2
 ALLOWANCE = 200_000_000  # bytes of memory beyond twice the file
 REFUSED = 3  # the child's exit code where it has said why
+CHILD = "import sys; sys.path[:] = {path!r}; from model_zoo.formats.keras import child; child()"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -36,8 +37,8 @@ def read(path: Path) -> Contents:
             raise UnreadableError("not an HDF5 file")
     if importlib.util.find_spec("h5py") is None:
         raise UnreadableError("reading HDF5 needs h5py: pip install 'neural-style-mmd[h5]'")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from model_zoo.formats.keras import child; child()", str(path)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # each thread's buffers would count as memory
+    command = [sys.executable, "-c", CHILD.format(path=sys.path), str(path.absolute())]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
