@@ -85,6 +85,8 @@ class Results:
     @property
     def shown_stage(self) -> str:
         """ "full" as soon as one tile is of the full setting."""
+        if len(self.stages) == 1:
+            return self.stages[0]
         return "full" if any(tile.stage == "full" and tile.state == "done" for tile in self.tiles) else "preview"
 
     @cached_property
