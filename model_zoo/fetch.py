@@ -299,7 +299,6 @@ class _Transfer:
         blocks = response.iter_content(BLOCK)
         have = offset
         with _open(self.part, "r+b" if offset else "wb") as stream:
-            stream.truncate(offset)
             stream.seek(offset)
             for block in blocks:
                 if not have and (impostor := impostor_of(block[:64])):

@@ -27,7 +27,7 @@ class Site:
     no_length: bool = False
     encoding: str | None = None
     redirect: dict[str, str] = field(default_factory=dict)
-    wrong_range: bool = False  # 206 that begins elsewhere
+    wrong_range: bool = False  # 206 that begins a byte later, and says so
     after: Any = None  # called after each request with the site
     pace: float = 0.0  # seconds between blocks of 1000 bytes
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -69,11 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
+        if partial and site.wrong_range:
+            start += 1
         body = site.data[start:]
         self.send_response(206 if partial else site.status)
         if partial:
-            first = start + 1 if site.wrong_range else start
-            self.send_header("Content-Range", f"bytes {first}-{len(site.data) - 1}/{len(site.data)}")
+            self.send_header("Content-Range", f"bytes {start}-{len(site.data) - 1}/{len(site.data)}")
         if site.etag:
             self.send_header("ETag", site.etag)
         if site.encoding:

@@ -148,7 +148,8 @@ def test_without_a_strong_validator_nothing_is_resumed(site):
 
 def test_a_range_that_was_not_asked_for_is_not_used(site):
     site.cut, site.cuts, site.wrong_range = 100_000, 1, True
-    assert_fetched(wanted(site))
+    lines = assert_fetched(wanted(site))
+    assert any("another range than was asked for" in line for line in lines)
 
 
 def test_a_part_left_by_an_interrupted_run_is_gone_on_with(site):
@@ -163,6 +164,12 @@ def leave_part(item: Record, data: bytes, validator: str = '"one"') -> None:
     item.path.with_name(".file.bin.part").write_bytes(data)
     about = {"url": item.urls[0], "validator": validator}
     item.path.with_name(".file.bin.part.json").write_text(json.dumps(about))
+
+
+def test_a_part_from_another_address_is_not_gone_on_with(site):
+    leave_part(record("https://example.invalid/file.bin"), DATA[:1000])
+    assert_fetched(wanted(site))
+    assert all("Range" not in headers for _, headers in site.requests)
 
 
 def test_a_part_that_is_whole_already_needs_no_byte(site):

@@ -314,7 +314,7 @@ FILTERS = WEIGHT.transpose(2, 3, 1, 0)
 MAT = {
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(200), "7.3"),
     "big-endian": (MAT_HEAD[:126] + b"MI" + bytes(64), "little-endian"),
-    "zip bomb": (mat_bomb, ""),
+    "zip bomb": (mat_bomb, "zip bomb"),
     "a billion cells": (mat_matrix(mat_cell((1, 10**9))), "claims 1000000000"),
     "cells that overflow": (mat_matrix(mat_cell((2**31 - 1,) * 8)), "claims"),
     "negative cells": (mat_matrix(mat_cell((1, -5))), "shape"),
@@ -427,6 +427,21 @@ TENSORS = wf.torchvision_names(PARAMETERS)
 PICKLE = wf.state_dict_pickle(TENSORS, False)
 INTEGER = b"J" + struct.pack("<i", 64)
 
+
+def integers(*values: int) -> bytes:
+    return b"".join(b"J" + struct.pack("<i", value) for value in values)
+
+
+def transposed(pickle: bytes) -> bytes:
+    """The strides of the filters, 27, 9, 3, 1, with two exchanged."""
+    return pickle.replace(integers(27, 9, 3, 1), integers(27, 9, 1, 3))
+
+
+def shifted(pickle: bytes) -> bytes:
+    """The filters from number 5 of their storage on."""
+    return pickle.replace(integers(0) + b"(" + integers(64, 3, 3, 3), integers(5) + b"(" + integers(64, 3, 3, 3))
+
+
 PTH = {
     "runs code": (lambda: wf.pth(TENSORS, pickle.dumps(RunsCode())), "names"),
     "runs code, protocol 0": (lambda: wf.pth(TENSORS, pickle.dumps(RunsCode(), 0)), "names"),
@@ -468,6 +483,9 @@ PTH = {
     "doubling tuples for a name": (lambda: wf.pth(TENSORS, tall_name()), "not text"),
     "a pickle of 2 MB": (lambda: wf.pth(TENSORS, b"\x80\x02" + b"N0" * 1_000_000 + b"."), "pickle takes"),
     "many opcodes": (lambda: wf.pth(TENSORS, b"\x80\x02" + b"N0" * 200_000 + b"."), "opcodes"),
+    "tensors that are not contiguous": (lambda: wf.pth(TENSORS, transposed(PICKLE)), "contiguous"),
+    "a tensor beyond its storage": (lambda: wf.pth(TENSORS, shifted(PICKLE)), "holds"),
+    "mixed names": (lambda: wf.pth({**TENSORS, "conv1_2_bias": BIAS}), "mixes ways of naming"),
     "a name twice": (lambda: wf.pth(TENSORS, PICKLE.replace(b"bias", b"biaX")), "another network"),
     "compressed": (lambda: zipped({"a/data.pkl": PICKLE, "a/data/0": bytes(4 * 1728)}), "compressed"),
     "no pickle": (lambda: zipped({"a/data/0": b""}), "data.pkl"),
