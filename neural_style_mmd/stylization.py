@@ -247,6 +247,8 @@ class _Run:
         return deprocess(self._x, self._setting.weights.preprocessing.mean_rgb)
 
     def record(self, outcome: Outcome, command: Sequence[str] | None) -> dict[str, Any]:
+        from .objective import FIXED_DRAW
+
         setting = self._setting
         final = setting.objective.evaluate(self._x, self._balance.term_weights)
         return record.assemble(
@@ -256,7 +258,7 @@ class _Run:
             weights=record.describe_weights(setting.weights),
             balance=self._balance.as_dict(),
             trace=self._trace,
-            final={"total": final.total, "terms": dict(final.terms)},
+            final={"total": final.total, "terms": dict(final.terms), "draw": FIXED_DRAW},
             outcome=outcome.value,
             iterations=len(self._trace),
             seconds=self._seconds(),

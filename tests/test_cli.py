@@ -297,8 +297,9 @@ def test_help_shows_every_setting_with_its_default():
     for item in fields(TransferConfig):
         option = "--" + item.name.replace("_", "-")
         assert option in text
-        if item.default not in ((), "", False):
-            shown = ",".join(item.default) if isinstance(item.default, tuple) else item.default
+        default = getattr(TransferConfig(), item.name)
+        if default not in ((), "", False):
+            shown = ",".join(default) if isinstance(default, tuple) else default
             start = text.index(f"{option} {kinds[item.type]}")
             assert f"[default: {shown}]" in text[start : start + 400], option
     for option in ("--output", "--checkpoint", "--snapshot-every", "--threads", "--device", "--quiet"):

@@ -98,6 +98,7 @@ def test_the_reported_objective_is_that_of_the_fixed_draw(pictures):
     one = run(pictures, method=("gaussian",), iterations=3, learning_rate=1e-12, momentum=0.0).record
     two = run(pictures, method=("gaussian",), iterations=5, learning_rate=1e-12, momentum=0.0).record
     assert one["final"]["terms"] == pytest.approx(two["final"]["terms"], rel=1e-6)
+    assert one["final"]["draw"] == 0
     drawn = [entry["terms"]["style.gaussian.relu2_1"] for entry in two["trace"]]
     assert len(set(drawn)) == 5  # redrawn each iteration
 
@@ -164,6 +165,36 @@ def test_on_iterate_is_told_how_it_goes(pictures):
 
 
 # The choices do what they say
+
+
+def test_the_defaults_are_the_papers_and_where_it_is_silent_the_mxnet_examples():
+    config = TransferConfig()
+    paper = {
+        "alpha": 1.0,
+        "gamma": 1.0,
+        "content_layer": "relu4_2",
+        "layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        "stop_change": 0.005,
+        "iterations": 500,
+        "tv_weight": 0.0,
+        "beta_prime": (),  # calibrated
+    }
+    example = {
+        "pooling": "avg",
+        "init": "noise",
+        "init_amplitude": 0.1,
+        "optimizer": "sgd",
+        "step_size": 1e-3,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "decay_factor": 0.9,
+        "decay_every": 80,
+        "clip": 1.0,  # in units of 3HW
+    }
+    for name, value in (paper | example | {"size": 512}).items():
+        assert getattr(config, name) == value, name
+    assert set(config.style_layer_weights.values()) == {1.0}
+    assert config.overrides == {}
 
 
 def test_sizes(pictures):
