@@ -34,7 +34,8 @@ class Balance:
 
     point: where the norms were measured, in words.
     content_norm: norm of the content loss's gradient, None without a content term.
-    style_norms: {method: {"total": norm for sum_l w_l L_l, "layers": {layer: norm for L_l}}}.
+    style_norms: {method: {"total": norm for sum_l w_l L_l, "layers": {layer: norm for L_l}}}; w_l holds the setting
+        layer_scale, which is 1 for the paper.
     beta_prime: {method: beta'_m}.
     term_weights: {term: weight}, what the optimisation uses, all of Eq. 3.
     ratio_at_point, ratio_at_start: norm of the whole weighted style gradient over that of the weighted content
@@ -71,11 +72,14 @@ def calibration_point(
 def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarray) -> Balance:
     """Measure the gradient norms at `point`, choose beta' and the weights of all terms.
 
-    Without a content term beta' is 1 (paper, Figure 1: only the style loss). The gaussian method uses the fixed draw.
+    Where beta' is fixed (the settings balance and beta_prime) it is used, and the norms are measured all the same.
+    Otherwise, without a content term beta' is 1 (paper, Figure 1: only the style loss). The gaussian method uses the
+    fixed draw.
 
-    step_scale makes the norm of the whole objective's gradient at `point` equal to 3HW, the norm at which the MXNet
-    example clips. The paper's losses have arbitrary scales (Z, alpha, the magnitude of the network's features), and a
-    learning rate means something only relative to them; with it a step depends on the balance of the terms alone.
+    step_scale, unless it is set, makes the norm of the whole objective's gradient at `point` equal to 3HW, the norm at
+    which the MXNet example clips. The paper's losses have arbitrary scales (Z, alpha, the magnitude of the network's
+    features), and a learning rate means something only relative to them; with it a step depends on the balance of the
+    terms alone.
     Raises InputError where a gradient is 0 or not finite, for then nothing can be balanced.
     """
     config = objective.config
@@ -84,7 +88,7 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
     content_norm = _norm(content, "content loss", where) if content is not None else None
 
     style_norms, beta_prime = {}, {}
-    given = dict(zip(config.method, config.beta_prime, strict=False))
+    given = config.fixed_beta_prime
     style = np.zeros(objective.shape)
     for method in config.method:
         total, layers = _style_gradient(objective, point, method)
@@ -104,17 +108,17 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
         term_weights=weights,
         ratio_at_point=_ratio(objective, point, weights),
         ratio_at_start=_ratio(objective, start, weights, ROUNDING * config.alpha * (content_norm or 0.0)),
-        step_scale=float(np.prod(objective.shape)) / whole_norm,
+        step_scale=config.step_scale or float(np.prod(objective.shape)) / whole_norm,
     )
 
 
 def _style_gradient(objective: Objective, point: np.ndarray, method: str) -> tuple[np.ndarray, dict[str, float]]:
     """The gradient of sum_l w_l L_l of one method, float64, and the norm of each layer's gradient."""
     total, norms = np.zeros(objective.shape), {}
-    for layer, weight in objective.config.style_layer_weights.items():
+    for layer in objective.config.layers:
         gradient = _gradient(objective, point, {style_term(method, layer): 1.0})
         norms[layer] = float(np.linalg.norm(gradient))
-        total += weight * gradient
+        total += objective.style_weight(method, layer) * gradient
     return total, norms
 
 
@@ -123,7 +127,8 @@ def _term_weights(objective: Objective, beta_prime: Mapping[str, float]) -> dict
     config = objective.config
     weights = {"content": config.alpha, "tv": config.tv_weight}
     for method, fusion in config.fusion_weights.items():
-        for layer, weight in config.style_layer_weights.items():
+        for layer in config.layers:
+            weight = objective.style_weight(method, layer)
             weights[style_term(method, layer)] = config.gamma * fusion * beta_prime[method] * weight
     return {name: weights[name] for name in objective.terms}
 

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from model_zoo.command_line import OneLineGroup
 from model_zoo.errors import InputError
 
 from .config import METHODS, TransferConfig
+from .presets import PRESETS
 
 if TYPE_CHECKING:
     from .stylization import Progress, Result
@@ -49,19 +50,38 @@ _TYPES: dict[str, Any] = {
 
 
 def config_options(command: Callable) -> Callable:
-    """Adds an option for each field of TransferConfig, with its default and its help."""
+    """Adds an option for each field of TransferConfig, with its help, the paper preset's value and source, and the
+    other presets' values where they differ. See `config_from`."""
     for item in reversed(fields(TransferConfig)):
-        assert item.default is not MISSING
-        shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
         command = click.option(
             "--" + item.name.replace("_", "-"),
             item.name,
             type=_TYPES[str(item.type)],
-            default=item.default,
-            is_flag=item.type == "bool",
-            help=item.metadata["help"] + (f"  [default: {shown}]" if shown not in ("", False) else ""),
+            is_flag=True if item.type == "bool" else None,
+            help=f"{item.metadata['help']}{_shown_defaults(item.name, item.default)}",
         )(command)
     return command
+
+
+def config_from(choices: dict[str, Any]) -> TransferConfig:
+    """The configuration of the options that the user gave, so that the preset's values hold for the others."""
+    given = click.get_current_context().get_parameter_source
+    default = click.core.ParameterSource.DEFAULT
+    return TransferConfig(**{name: value for name, value in choices.items() if given(name) is not default})
+
+
+def _shown_defaults(name: str, default: Any) -> str:
+    values = {preset: settings[name] for preset, settings in PRESETS.items() if name in settings}
+    if not values:  # the preset itself
+        return f"  [default: {default}]"
+    paper = values.pop("paper")
+    others = {preset: choice.value for preset, choice in values.items() if choice.value != paper.value}
+    shown = f"  [default: {_text(paper.value)}]" if paper.value not in ((), "") and paper.value is not False else ""
+    return f"{shown}  [{paper.source}]" + "".join(f"  [{preset}: {_text(value)}]" for preset, value in others.items())
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def machine_options(command: Callable) -> Callable:
@@ -107,7 +127,7 @@ def transfer(
     Beside the picture lies its record, OUTPUT.json. Exit code 0: done (the change became small, or a limit was
     reached); 2: misuse or bad input; 3: diverged; 130: interrupted.
     """
-    config = TransferConfig(**choices)
+    config = config_from(choices)
     if len(pictures) > 2:
         raise InputError(f"got {len(pictures)} pictures; give CONTENT and STYLE, or with --alpha 0 STYLE alone")
     content, style = pictures[0] if len(pictures) == 2 else None, pictures[-1]
@@ -146,7 +166,7 @@ def calibrate(
     from .stylization import calibrate as measure
 
     given = context.get_parameter_source("method") is not click.core.ParameterSource.DEFAULT
-    config = TransferConfig(**choices)
+    config = config_from(choices)
     methods = config.method if given else METHODS
     balances = measure(
         content, style, config, methods, threads=threads, device=device, notify=_say if not quiet else _nothing

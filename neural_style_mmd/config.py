@@ -12,92 +12,130 @@ from numbers import Integral, Real
 from typing import Any
 
 from model_zoo.errors import InputError
-from model_zoo.vgg19 import CONTENT_LAYER, STYLE_LAYERS, require_layers
+from model_zoo.vgg19 import require_layers
+
+from .presets import PRESETS, RELEASE_BETA_PRIME
 
 METHODS = ("linear", "poly", "gaussian", "bn", "gram")  # paper, section 4, and the Gram loss it starts from
 OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs")
-POOLING = ("avg", "max")
-PRESETS = ("paper",)
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "method": METHODS,
+    "optimizer": OPTIMIZERS,
+    "pooling": ("avg", "max"),
+    "fusion_rule": ("each", "release-bug"),
+    "balance": ("measured", "release"),
+    "layer_scale": ("paper", "release"),
+    "tv_form": ("free", "release"),
+    "style_shape": ("own", "content"),
+    "rounding": ("nearest", "floor"),
+}
+"""Setting -> the names that it may have."""
 
 DEFAULT_LEARNING_RATES = {"sgd": 1e-3, "nag": 1e-3, "adam": 5.0, "lbfgs": 1.0}
 """sgd: the MXNet example. nag: the same. adam: our choice, in units of the range 0 to 255. lbfgs: not used."""
 
 
-def _choice(default: Any, help: str) -> Any:
+class _FromPreset:
+    """Stands for a setting that is not given."""
+
+    def __repr__(self) -> str:
+        return "<the preset's>"
+
+
+FROM_PRESET: Any = _FromPreset()
+
+
+def _choice(help: str, default: Any = FROM_PRESET) -> Any:
     return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
 class TransferConfig:
-    """One transfer. "Paper" names the source in the paper; "MXNet example" the program it builds on
-    (dmlc/mxnet example/neural-style), from which what the paper leaves open is taken; "ours" a choice of this package.
+    """One transfer. A setting that is not given has its value from the preset: presets.py has each with its source.
 
     A tuple is given as a comma-separated text on the command line, and names may be so everywhere. Raises InputError
-    for a value that is not allowed.
+    for a value that is not allowed. dataclasses.replace changes the settings that it is given and no other, so another
+    preset is TransferConfig(preset=...), not a replacement.
     """
 
-    preset: str = _choice("paper", "Where the defaults come from: paper.")
-    method: tuple[str, ...] = _choice(
-        ("poly",), f"Alignment method, or several joined by commas: {', '.join(METHODS)} [paper, 3.2]."
+    preset: str = _choice(f"Whose setting: {' or '.join(PRESETS)}; any other option overrides it.", "paper")
+    method: tuple[str, ...] = _choice(f"Alignment method, or several joined by commas: {', '.join(METHODS)}.")
+    fusion: tuple[float, ...] = _choice("Weight of each of several methods, such as 0.3,0.7; equal weights by default.")
+    fusion_rule: str = _choice(
+        "each: a weight is its method's. release-bug: the first method (bn, if it is there) has the product of all "
+        "weights, the others 1."
     )
-    fusion: tuple[float, ...] = _choice(
-        (), "Weight of each of several methods, such as 0.3,0.7; equal weights by default."
+    gamma: float = _choice("Balance factor: beta = gamma beta'.")
+    alpha: float = _choice("Weight of the content loss; 0 reconstructs the style alone, as in Figure 1.")
+    balance: str = _choice(
+        "beta': measured, so that style and content gradients have equal norms, or release, its constants."
     )
-    gamma: float = _choice(1.0, "Balance factor: beta = gamma beta' [paper, 4].")
-    alpha: float = _choice(1.0, "Weight of the content loss; 0 reconstructs the style alone [paper, 4 and Figure 1].")
-    beta_prime: tuple[float, ...] = _choice(
-        (), "beta' of each method; by default calibrated so that style and content gradients have equal norms."
+    beta_prime: tuple[float, ...] = _choice("beta' of each method, in place of --balance.")
+    content_factor: float = _choice("Factor of the content loss's sum of squares.")
+    layer_scale: str = _choice(
+        "Scale of each layer's style loss: paper, or release, which multiplies by M_l (not for gaussian)."
     )
-    poly_c: float = _choice(0.0, "c of the kernel (x.y + c)^2; 0 is the Gram loss [paper, 3.2].")
-    layers: tuple[str, ...] = _choice(STYLE_LAYERS, "Style layers [paper, 4].")
-    layer_weights: tuple[float, ...] = _choice((), "w_l of each style layer, Eq. 5; all 1 by default [paper, 4].")
-    content_layer: str = _choice(CONTENT_LAYER, "Content layer [paper, 4].")
-    pooling: str = _choice("avg", "Pooling of the network: avg or max [MXNet example].")
-    tv_weight: float = _choice(0.0, "Weight of total variation [not in the paper].")
-    size: int = _choice(512, "Long edge of the result in pixels; smaller pictures are enlarged [ours].")
-    style_size: int = _choice(0, "Long edge of the style picture; 0 means the same as --size [ours].")
-    init: str = _choice("noise", "Start: noise about the mean colour, content, or a picture's file [paper, 4].")
-    init_amplitude: float = _choice(
-        0.1, "The noise is uniform within plus and minus this, of a range 0 to 255 [MXNet example]."
+    bandwidth: float = _choice("sigma^2 of the Gaussian kernel, in units of the pairs' mean squared distance.")
+    poly_c: float = _choice("c of the kernel (x.y + c)^2; 0 is the Gram loss.")
+    layers: tuple[str, ...] = _choice("Style layers.")
+    layer_weights: tuple[float, ...] = _choice("w_l of each style layer, Eq. 5; all 1 by default.")
+    content_layer: str = _choice("Content layer.")
+    pooling: str = _choice("Pooling of the network: avg or max.")
+    tv_weight: float = _choice("Weight of total variation.")
+    tv_form: str = _choice(
+        "Total variation: free (half the squared differences), or release (1/8 of it, zeros around the picture, its "
+        "gradient added after clipping)."
     )
-    seed: int = _choice(0, "Seed of the start, of the Gaussian method's pairs and of the calibration's noise.")
-    optimizer: str = _choice("sgd", f"One of {', '.join(OPTIMIZERS)} [MXNet example].")
+    input_range: float = _choice("What white is for the network, before the mean is subtracted: 255, or 256.")
+    size: int = _choice("Long edge of the result in pixels; smaller pictures are enlarged.")
+    style_size: int = _choice("Long edge of the style picture; 0 means the same as --size.")
+    style_shape: str = _choice("Style picture: own aspect, or stretched to the content's size.")
+    init: str = _choice("Start: noise about the mean colour, content, or a picture's file.")
+    init_amplitude: float = _choice("The noise is uniform within plus and minus this, of a range 0 to 255.")
+    seed: int = _choice("Seed of the start, of the Gaussian method's pairs and of the calibration's noise.")
+    optimizer: str = _choice(f"One of {', '.join(OPTIMIZERS)}.")
     learning_rate: float = _choice(
-        0.0,
         "Learning rate; 0 means the optimizer's own: "
         + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LEARNING_RATES.items() if k != "lbfgs")
-        + ".",
+        + "."
     )
-    momentum: float = _choice(0.9, "Momentum of sgd and nag [MXNet example].")
-    weight_decay: float = _choice(5e-4, "Pull of sgd and nag towards the mean colour [MXNet example].")
-    decay_factor: float = _choice(0.9, "Factor on the learning rate every --decay-every updates [MXNet example].")
-    decay_every: int = _choice(80, "Updates between two reductions of the learning rate; 0 for none [MXNet example].")
-    clip: float = _choice(
-        1.0, "Limit of the gradient's norm in units of 3HW, for sgd, nag and adam; 0 for none [MXNet example]."
+    momentum: float = _choice("Momentum of sgd and nag.")
+    weight_decay: float = _choice("Pull of sgd and nag towards the mean colour.")
+    decay_factor: float = _choice("Factor on the learning rate every --decay-every updates.")
+    decay_every: int = _choice("Updates between two reductions of the learning rate; 0 for none.")
+    step_scale: float = _choice(
+        "Factor on the whole objective before a step; 0 is measured: its gradient then has norm 3HW where beta' is "
+        "measured."
     )
-    iterations: int = _choice(500, "Largest number of iterations [paper, 4].")
-    stop_change: float = _choice(0.005, "Stop when the picture's relative change falls below this; 0 never [paper, 4].")
-    time_limit: float = _choice(0.0, "Stop after this many seconds of optimisation; 0 for no limit.")
-    weights: str = _choice("auto", "Network: auto, surrogate, or what `python -m model_zoo list` names, or a file.")
-    offline: bool = _choice(False, "Never use the network.")
+    clip: float = _choice("Limit of the gradient's norm in units of 3HW, for sgd, nag and adam; 0 for none.")
+    iterations: int = _choice("Largest number of iterations.")
+    stop_change: float = _choice("Stop when the picture's relative change falls below this; 0 never.")
+    time_limit: float = _choice("Stop after this many seconds of optimisation; 0 for no limit.")
+    rounding: str = _choice("From the last iterate to 8 bits: nearest or floor.")
+    denoise: float = _choice("Weight of Chambolle's total variation denoising of the 8-bit result; 0 for none.")
+    weights: str = _choice("Network: auto, surrogate, or what `python -m model_zoo list` names, or a file.")
+    offline: bool = _choice("Never use the network.")
 
     def __post_init__(self) -> None:
+        preset = _typed("preset", "str", self.preset)
+        if preset not in PRESETS:
+            raise InputError(f"unknown preset {preset!r}; known are {', '.join(PRESETS)}")
         for item in fields(self):
-            object.__setattr__(self, item.name, _typed(item.name, str(item.type), getattr(self, item.name)))
+            given = getattr(self, item.name)
+            value = PRESETS[preset][item.name].value if given is FROM_PRESET else given
+            object.__setattr__(self, item.name, _typed(item.name, str(item.type), value))
         object.__setattr__(self, "method", tuple(name.lower() for name in self.method))
         self._check_names()
         self._check_lengths()
         self._check_numbers()
 
     def _check_names(self) -> None:
-        for value, allowed, what in (
-            *((name, METHODS, "method") for name in self.method),
-            (self.optimizer, OPTIMIZERS, "optimizer"),
-            (self.pooling, POOLING, "pooling"),
-            (self.preset, PRESETS, "preset"),
-        ):
-            if value not in allowed:
-                raise InputError(f"unknown {what} {value!r}; known are {', '.join(allowed)}")
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            for each in value if isinstance(value, tuple) else (value,):
+                if each not in allowed:
+                    raise InputError(f"unknown {name} {each!r}; known are {', '.join(allowed)}")
         for names, what in ((self.method, "method"), (self.layers, "layer")):
             if not names:
                 raise InputError(f"no {what} is given; name at least one")
@@ -122,12 +160,19 @@ class TransferConfig:
             for number in value if isinstance(value, tuple) else (value,):
                 if not (math.isfinite(number) and holds(number)):
                     raise InputError(f"{name} is {number:g}; allowed is {allowed}")
+        if self.style_size and self.style_shape == "content":
+            raise InputError(
+                f"style_size is {self.style_size}, but style_shape is content; give style_size 0 or style_shape own"
+            )
         if self.alpha == 0 and self.init == "content":
             raise InputError("init is content, but alpha is 0 and there is no content picture; use noise or a file")
 
     @property
     def fusion_weights(self) -> dict[str, float]:
-        """f_m of each method."""
+        """f_m of each method; without any given equal ones, or 1 each under the release's bug."""
+        if self.fusion_rule == "release-bug":  # NS:230-233 multiplies the first weight by every number
+            first = "bn" if "bn" in self.method else self.method[0]
+            return {name: math.prod(self.fusion) if name == first else 1.0 for name in self.method}
         weights = self.fusion or (1.0 / len(self.method),) * len(self.method)
         return dict(zip(self.method, weights, strict=True))
 
@@ -135,6 +180,13 @@ class TransferConfig:
     def style_layer_weights(self) -> dict[str, float]:
         """w_l of each style layer, Eq. 5."""
         return dict(zip(self.layers, self.layer_weights or (1.0,) * len(self.layers), strict=True))
+
+    @property
+    def fixed_beta_prime(self) -> dict[str, float]:
+        """beta' of each method, where it is not measured; otherwise empty."""
+        if self.beta_prime:
+            return dict(zip(self.method, self.beta_prime, strict=True))
+        return {name: RELEASE_BETA_PRIME[name] for name in self.method} if self.balance == "release" else {}
 
     @property
     def step_size(self) -> float:
@@ -162,8 +214,8 @@ class TransferConfig:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """What differs from the preset's defaults."""
-        default, own = type(self)().as_dict(), self.as_dict()
+        """What differs from the preset."""
+        default, own = type(self)(preset=self.preset).as_dict(), self.as_dict()
         return {key: value for key, value in own.items() if value != default[key]}
 
 
@@ -195,16 +247,18 @@ _NOT_NEGATIVE = ("0 or more", lambda number: number >= 0)
 _AT_LEAST_1 = ("1 or more", lambda number: number >= 1)
 _POSITIVE = ("more than 0", lambda number: number > 0)
 _BELOW_1 = ("from 0 to below 1", lambda number: 0 <= number < 1)
+_WHITE = ("255 to 256", lambda number: 255 <= number <= 256)
 
 _LIMITS = tuple(
     (name, *limit)
     for limit, names in (
         (_NOT_NEGATIVE, ("fusion", "gamma", "alpha", "poly_c", "layer_weights", "tv_weight", "style_size", "seed")),
         (_NOT_NEGATIVE, ("learning_rate", "weight_decay", "decay_every", "clip", "stop_change", "time_limit")),
-        (_NOT_NEGATIVE, ("init_amplitude",)),
-        (_POSITIVE, ("beta_prime", "decay_factor")),
+        (_NOT_NEGATIVE, ("init_amplitude", "step_scale", "denoise")),
+        (_POSITIVE, ("beta_prime", "decay_factor", "content_factor", "bandwidth")),
         (_AT_LEAST_1, ("size", "iterations")),
         (_BELOW_1, ("momentum",)),
+        (_WHITE, ("input_range",)),
     )
     for name in names
 )

@@ -104,25 +104,31 @@ def resize_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(resized)
 
 
-def preprocess(pixels: np.ndarray, mean_rgb: tuple[float, float, float]) -> np.ndarray:
-    """The network's input: uint8 (H, W, 3) -> float32 (1, 3, H, W), RGB of range 0 to 255 minus `mean_rgb`."""
+def preprocess(pixels: np.ndarray, mean_rgb: tuple[float, float, float], input_range: float = 255.0) -> np.ndarray:
+    """The network's input: uint8 (H, W, 3) -> float32 (1, 3, H, W), RGB of range 0 to `input_range` minus `mean_rgb`.
+
+    The release has the range 256, and does not undo it.
+    """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels are uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}")
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)  # (3, H, W)
-    return planes[np.newaxis] - _column(mean_rgb)
+    return planes[np.newaxis] * np.float32(input_range / 255.0) - _column(mean_rgb)
 
 
-def deprocess(x: np.ndarray, mean_rgb: tuple[float, float, float]) -> np.ndarray:
-    """The inverse of `preprocess`, exact on its range: (1, 3, H, W) -> uint8 (H, W, 3).
+def deprocess(x: np.ndarray, mean_rgb: tuple[float, float, float], rounding: str = "nearest") -> np.ndarray:
+    """The inverse of `preprocess` with range 255, exact on its range: (1, 3, H, W) -> uint8 (H, W, 3).
 
-    The mean is added, values are rounded to the nearest integer (halves to the even one) and clipped to 0 to 255.
+    The mean is added, values are rounded to the nearest integer (halves to the even one) and clipped to 0 to 255. With
+    `rounding` "floor" they are rounded down, as the release does.
     ValueError for NaN or infinity, which have no colour: a run must stop before it comes here.
     """
     if x.ndim != 4 or x.shape[:2] != (1, 3):
         raise ValueError(f"a preprocessed picture has shape (1, 3, H, W), not {x.shape}")
     if not np.isfinite(x).all():
         raise ValueError("the picture holds NaN or infinity")
-    values = np.clip(np.rint(x + _column(mean_rgb)), 0, 255).astype(np.uint8)
+    values = x + _column(mean_rgb)
+    rounded = np.floor(values) if rounding == "floor" else np.rint(values)
+    values = np.clip(rounded, 0, 255).astype(np.uint8)
     return np.ascontiguousarray(values[0].transpose(1, 2, 0))
 
 

@@ -113,11 +113,12 @@ def _bn_distance(picture: Symbols, inputs: Symbols, channels: int):
     return (means + _squared_distance(picture["std"], inputs["std"])) / channels
 
 
-def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int):
+def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, bandwidth: float):
     """Unbiased linear-time estimate of MMD^2 (the paper's [9]) for k(x, y) = exp(-|x - y|^2 / 2 sigma^2); Z = 1.
 
-    Mean over the drawn pairs of k(x0, x1) + k(y0, y1) - k(x0, y1) - k(x1, y0). sigma^2 is the mean of the squared
-    distances over these four sets (paper, section 4) and carries no gradient. The paper gives no Z; 1 is our choice.
+    Mean over the drawn pairs of k(x0, x1) + k(y0, y1) - k(x0, y1) - k(x1, y0). sigma^2 is `bandwidth` times the mean
+    of the squared distances over these four sets (paper, section 4: once) and carries no gradient. The paper gives no
+    Z; 1 is our choice.
     """
     x = mx.sym.take(picture["samples"], inputs["pairs"])  # (n, 2, N)
     y = mx.sym.take(inputs["samples"], inputs["style_pairs"])  # (n, 2, N)
@@ -143,13 +144,14 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int):
         ],
         dim=0,
     )
-    return _mean_kernel_difference(distances)
+    return _mean_kernel_difference(distances, bandwidth)
 
 
-def _mean_kernel_difference(distances):
+def _mean_kernel_difference(distances, bandwidth: float):
     """Squared distances (4, n, 1) of the sets xx, yy, xy, yx -> mean of k_xx + k_yy - k_xy - k_yx, shape (1,)."""
-    bandwidth = mx.sym.maximum(mx.sym.BlockGrad(mx.sym.mean(distances)), 1e-30)  # sigma^2; 0 when all samples agree
-    kernels = mx.sym.exp(mx.sym.broadcast_div(-0.5 * distances, mx.sym.reshape(bandwidth, shape=(1, 1, 1))))
+    mean = mx.sym.maximum(mx.sym.BlockGrad(mx.sym.mean(distances)), 1e-30)  # 0 when all samples agree
+    exponents = mx.sym.broadcast_div((-0.5 / bandwidth) * distances, mx.sym.reshape(mean, shape=(1, 1, 1)))
+    kernels = mx.sym.exp(exponents)
     means = mx.sym.mean(kernels, axis=(1, 2))  # (4,)
     xx, yy, xy, yx = (mx.sym.slice_axis(means, axis=0, begin=i, end=i + 1) for i in range(4))
     return xx + yy - xy - yx
@@ -174,20 +176,23 @@ def _poly(c: float) -> Method:
     return Method(_gram if c == 0 else _gram_and_mean, partial(_poly_distance, c=c))
 
 
-_METHODS: dict[str, Callable[[float], Method]] = {
-    "linear": lambda c: Method(_mean, _linear_distance),
-    "poly": _poly,
-    "gaussian": lambda c: Method(_samples, _gaussian_distance, samples_pairs=True),
-    "bn": lambda c: Method(_mean_and_std, _bn_distance),
-    "gram": lambda c: Method(_gram, _gram_distance),
+_METHODS: dict[str, Callable[[float, float], Method]] = {
+    "linear": lambda c, bandwidth: Method(_mean, _linear_distance),
+    "poly": lambda c, bandwidth: _poly(c),
+    "gaussian": lambda c, bandwidth: Method(
+        _samples, partial(_gaussian_distance, bandwidth=bandwidth), samples_pairs=True
+    ),
+    "bn": lambda c, bandwidth: Method(_mean_and_std, _bn_distance),
+    "gram": lambda c, bandwidth: Method(_gram, _gram_distance),
 }
 
 
-def method(name: str, poly_c: float = 0.0) -> Method:
-    """The method called `name` (see config.METHODS); `poly_c` is the polynomial kernel's c."""
+def method(name: str, poly_c: float = 0.0, bandwidth: float = 1.0) -> Method:
+    """The method called `name` (see config.METHODS); `poly_c` is the polynomial kernel's c, `bandwidth` the Gaussian
+    kernel's sigma^2 over the mean squared distance."""
     if name not in _METHODS:
         raise InputError(f"unknown method {name!r}; known are {', '.join(_METHODS)}")
-    return _METHODS[name](poly_c)
+    return _METHODS[name](poly_c, bandwidth)
 
 
 def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0) -> Symbols:
@@ -195,14 +200,16 @@ def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0
     return method(name, poly_c).statistic(_rows(features), positions)
 
 
-def style_loss(name: str, features, layer: str, *, channels: int, positions: int, poly_c: float = 0.0):
+def style_loss(
+    name: str, features, layer: str, *, channels: int, positions: int, poly_c: float = 0.0, bandwidth: float = 1.0
+):
     """The style loss of one layer (Eq. 6, 9, 10 or 11) as a symbol of shape (1,) called `style.<name>.<layer>`.
 
     features: symbol (1, N, H, W) with N = channels and H W = positions.
     Its inputs are variables called `style.<name>.<layer>.<statistic>`: what style_statistics gives for the style
     picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs.
     """
-    chosen = method(name, poly_c)
+    chosen = method(name, poly_c, bandwidth)
     picture = chosen.statistic(_rows(features), positions)
     label = f"style.{name}.{layer}"
     inputs = {key: mx.sym.Variable(f"{label}.{key}") for key in picture}
@@ -211,19 +218,24 @@ def style_loss(name: str, features, layer: str, *, channels: int, positions: int
     return mx.sym.identity(chosen.distance(picture, inputs, channels), name=label)
 
 
-def content_loss(features):
-    """Eq. 4 as a symbol (1,) called `content`; its input `content.features` has the shape of `features`."""
-    return mx.sym.identity(0.5 * _squared_distance(features, mx.sym.Variable("content.features")), name="content")
+def content_loss(features, factor: float = 0.5):
+    """Eq. 4, whose factor is 1/2, as a symbol (1,) called `content`; its input `content.features` has the shape of
+    `features`."""
+    return mx.sym.identity(factor * _squared_distance(features, mx.sym.Variable("content.features")), name="content")
 
 
-def total_variation(data):
+def total_variation(data, form: str = "free"):
     """Half the sum of squared differences of adjacent pixels of (1, 3, H, W), a symbol (1,) called `tv`.
 
-    Not in the paper, whose setting has weight 0.
+    Not in the paper, whose setting has weight 0. Form "release" is 1/8 of it, with zeros, the mean colour, around the
+    picture: its gradient is (4 x - the sum of the four neighbours) / 8, which the release adds to a step.
     """
+    if form == "release":
+        data = mx.sym.pad(data, mode="constant", constant_value=0.0, pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
     rows = mx.sym.slice_axis(data, axis=2, begin=1, end=None), mx.sym.slice_axis(data, axis=2, begin=0, end=-1)
     columns = mx.sym.slice_axis(data, axis=3, begin=1, end=None), mx.sym.slice_axis(data, axis=3, begin=0, end=-1)
-    return mx.sym.identity(0.5 * (_squared_distance(*rows) + _squared_distance(*columns)), name="tv")
+    factor = 1 / 16 if form == "release" else 0.5
+    return mx.sym.identity(factor * (_squared_distance(*rows) + _squared_distance(*columns)), name="tv")
 
 
 def draw_pairs(positions: int, style_positions: int, rng: np.random.Generator) -> Mapping[str, np.ndarray]:

@@ -21,6 +21,7 @@ from ._mxnet import mx
 from .config import TransferConfig
 from .images import require_size
 from .network import vgg19_symbol
+from .presets import layer_scale
 
 FIXED_DRAW = 0
 """The draw of the Gaussian method's pairs that ratios, metrics and reported objectives use; iterations use 1, 2, ..."""
@@ -40,12 +41,20 @@ class Evaluation:
 
     terms: the true value of each term, unweighted: "content", "style.<method>.<layer>", "tv".
     total: the weighted sum of the terms.
-    gradient: float32 (1, 3, H, W), the gradient of `total` with respect to the picture.
+    gradient: float32 (1, 3, H, W), the gradient of `total` with respect to the picture, but for `unclipped`.
+    unclipped: the rest of it, the total variation's where the setting tv_form is "release"; a step adds it after
+        clipping. None otherwise.
     """
 
     terms: Mapping[str, float]
     total: float
     gradient: np.ndarray
+    unclipped: np.ndarray | None = None
+
+    @property
+    def whole_gradient(self) -> np.ndarray:
+        """The gradient of `total`."""
+        return self.gradient if self.unclipped is None else self.gradient + self.unclipped
 
 
 def style_term(method: str, layer: str) -> str:
@@ -98,12 +107,30 @@ class Objective:
         self._draw_pairs(draw)
         self._data[:] = x
         outputs = self._executor.forward(is_train=True)
-        heads = [mx.nd.array([weights.get(name, 0.0)], ctx=self._device) for name in self.terms]
+        apart = ("tv",) if self._variation is not None else ()
+        heads = [self._head(0.0 if name in apart else weights.get(name, 0.0)) for name in self.terms]
         self._executor.backward(heads)
         gradient = self._gradient.asnumpy()
+        unclipped = self._variation_gradient(weights.get("tv", 0.0))
         terms = {name: float(value.asscalar()) for name, value in zip(self.terms, outputs, strict=True)}
         total = sum(weights.get(name, 0.0) * value for name, value in terms.items())
-        return Evaluation(terms, total, gradient)
+        return Evaluation(terms, total, gradient, unclipped)
+
+    def style_weight(self, method: str, layer: str) -> float:
+        """w_l times the scale of the layer's loss (presets.layer_scale)."""
+        scale = layer_scale(self.config.layer_scale, method, LAYERS[layer].channels, _positions(layer, self.shape))
+        return self.config.style_layer_weights[layer] * scale
+
+    def _head(self, weight: float):
+        return mx.nd.array([weight], ctx=self._device)
+
+    def _variation_gradient(self, weight: float) -> np.ndarray | None:
+        if self._variation is None:
+            return None
+        executor, gradient = self._variation
+        executor.forward(is_train=True)
+        executor.backward([self._head(weight)])
+        return gradient.asnumpy()
 
     def _measure_style(self, style: np.ndarray) -> dict:
         features = vgg19_symbol(self.config.layers, self.config.pooling)
@@ -137,7 +164,11 @@ class Objective:
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
         wanted = (*config.layers, *([config.content_layer] if has_content else []))
         features = vgg19_symbol(wanted, config.pooling, data)
-        terms = {"content": losses.content_loss(features[config.content_layer])} if has_content else {}
+        terms = (
+            {"content": losses.content_loss(features[config.content_layer], config.content_factor)}
+            if has_content
+            else {}
+        )
         for method in config.method:
             for layer in config.layers:
                 terms[style_term(method, layer)] = losses.style_loss(
@@ -147,9 +178,10 @@ class Objective:
                     channels=LAYERS[layer].channels,
                     positions=_positions(layer, self.shape),
                     poly_c=config.poly_c,
+                    bandwidth=config.bandwidth,
                 )
         if config.tv_weight:
-            terms["tv"] = losses.total_variation(data)
+            terms["tv"] = losses.total_variation(data, config.tv_form)
         self.terms = tuple(terms)
         self._data = mx.nd.zeros(self.shape, ctx=self._device)
         self._gradient = mx.nd.zeros(self.shape, ctx=self._device)
@@ -159,6 +191,10 @@ class Objective:
         requests = {name: "write" if name == "data" else "null" for name in arguments}
         self._executor = group.bind(self._device, arguments, {"data": self._gradient}, requests)
         self._draw = -1
+        self._variation = None
+        if "tv" in terms and config.tv_form == "release":
+            gradient = mx.nd.zeros(self.shape, ctx=self._device)
+            self._variation = terms["tv"].bind(self._device, {"data": self._data}, {"data": gradient}), gradient
 
     def _arguments(self, group, inputs: dict) -> dict:
         known = self._parameters | inputs

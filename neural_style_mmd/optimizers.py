@@ -39,7 +39,7 @@ class Iterate:
     x: the picture after it, float32 (1, 3, H, W).
     evaluation: the objective before the update (first-order methods) or after it (L-BFGS).
     change: |x_t - x_(t-1)| / |x_t| of the mean-subtracted picture.
-    gradient_norm: before clipping; clipped: whether it was.
+    gradient_norm: before clipping, without what is never clipped; clipped: whether it was.
     state: gives the State to resume from, or None where the method cannot be resumed here.
     """
 
@@ -85,6 +85,8 @@ def _first_order(
     for iteration in range(state.iteration + 1, 2**62):
         evaluation = evaluate(x, iteration)
         gradient, norm, clipped = clip_norm(evaluation.gradient, limit)
+        if evaluation.unclipped is not None:
+            gradient = gradient + evaluation.unclipped
         optimizer.update(0, variable, mx.nd.array(gradient), slots)
         before, x = x, variable.asnumpy()
 
@@ -161,7 +163,7 @@ class _Stretch:
     def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """In SciPy's units."""
         self.last = self._evaluate(self._picture(point).astype(np.float32), FIXED_DRAW)
-        return self.last.total, self.last.gradient.astype(np.float64).ravel() * self._unit
+        return self.last.total, self.last.whole_gradient.astype(np.float64).ravel() * self._unit
 
     def accepted(self, point: np.ndarray) -> None:
         """SciPy's callback; the last evaluation was at `point`, because the line search ends where it accepts."""

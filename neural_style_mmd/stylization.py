@@ -18,6 +18,7 @@ from model_zoo.weights import Weights
 
 from . import calibration, checkpoint, record
 from .config import METHODS, TransferConfig
+from .denoising import denoise_pixels
 from .images import Picture, deprocess, preprocess, read_picture, resize, resize_to
 from .stopping import Outcome, StoppingRule
 from .threads import choose_threads
@@ -98,7 +99,10 @@ def calibrate(
     threads: int | None = None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> dict[str, calibration.Balance]:
-    """beta' and the gradient norms of each method alone, by the function that `transfer` calibrates with."""
+    """beta' and the gradient norms of each method alone, by the function that `transfer` calibrates with.
+
+    beta' is measured also where the preset fixes it, in that preset's own normalisation of the losses.
+    """
     config = config or TransferConfig()
     if config.alpha == 0:
         raise InputError("alpha is 0: without a content loss there is nothing to balance; give alpha 1")
@@ -106,7 +110,7 @@ def calibrate(
         method: prepare(
             content,
             style,
-            replace(config, method=(method,), fusion=(), beta_prime=()),
+            replace(config, method=(method,), fusion=(), beta_prime=(), balance="measured"),
             device=device,
             threads=threads,
             notify=notify,
@@ -134,6 +138,11 @@ class Setting:
         """Calibrate here."""
         return calibration.balance(self.objective, self.point, self.point_name, self.start)
 
+    def picture(self, x: np.ndarray) -> np.ndarray:
+        """The iterate `x` (1, 3, H, W) as it is saved: uint8 (H, W, 3), denoised where the setting is so."""
+        pixels = deprocess(x, self.weights.preprocessing.mean_rgb, self.config.rounding)
+        return denoise_pixels(pixels, self.config.denoise) if self.config.denoise else pixels
+
 
 def prepare(
     content: Source | None,
@@ -157,11 +166,13 @@ def prepare(
     if weights is None:
         weights = model_zoo.load(config.weights, offline=config.offline, notify=notify)
     mean = weights.preprocessing.mean_rgb
-    style_size = config.style_size or config.size
-    x_style = preprocess(resize(pictures["style"].pixels, style_size), mean)
+    style_pixels = resize(pictures["style"].pixels, config.style_size or config.size)
     x_content = None
     if content is not None:
-        x_content = preprocess(resize(pictures["content"].pixels, config.size), mean)
+        x_content = preprocess(resize(pictures["content"].pixels, config.size), mean, config.input_range)
+        if config.style_shape == "content":
+            style_pixels = resize_to(pictures["style"].pixels, (x_content.shape[3], x_content.shape[2]))
+    x_style = preprocess(style_pixels, mean, config.input_range)
     shape = x_style.shape if x_content is None else x_content.shape
     objective = Objective(config, weights, x_style, x_content, shape, device)
     point, point_name = calibration.calibration_point(config, shape, x_content)
@@ -193,7 +204,7 @@ def _start(
     if config.init == "content" and content is not None:
         return content.copy()
     if picture is not None:
-        return preprocess(resize_to(picture.pixels, (shape[3], shape[2])), mean)
+        return preprocess(resize_to(picture.pixels, (shape[3], shape[2])), mean, config.input_range)
     return noise(shape, config.init_amplitude, config.seed, calibration.START_DRAW)
 
 
@@ -244,7 +255,7 @@ class _Run:
         return self._outcome or Outcome.SMALL_CHANGE  # L-BFGS found nothing lower
 
     def image(self) -> np.ndarray:
-        return deprocess(self._x, self._setting.weights.preprocessing.mean_rgb)
+        return self._setting.picture(self._x)
 
     def record(self, outcome: Outcome, command: Sequence[str] | None) -> dict[str, Any]:
         from .objective import FIXED_DRAW
