@@ -70,11 +70,14 @@ def examine(path: Path, convention: Convention | None = None) -> tuple[Weights, 
         record = record_of(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    known = convention
+    if record is not None:
+        known = record.convention
+        if convention not in (None, known):
+            raise InputError(f"{path} is the known {record.name}, which expects {known}; leave --convention out")
     contents = formats.read(path)
-    if convention is not None:
-        contents = replace(contents, convention=convention, stated=True, notes=())
-    elif record is not None:
-        contents = replace(contents, convention=record.convention, stated=True, notes=())
+    if known is not None:
+        contents = replace(contents, convention=known, stated=True, notes=())
     return _identified(path, record, contents)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import weight_files as wf
 
 import model_zoo
@@ -59,6 +61,22 @@ def test_keras_files_give_the_same_network(tmp_path):
     weights = load_file(tmp_path / "vgg19.h5")
     assert_same(weights)
     assert weights.preprocessing.mean_rgb == wf.MEAN_RGB
+
+
+def test_keras_groups_may_be_nested_as_later_releases_nest_them(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    wf.write_h5(tmp_path / "flat.h5", PARAMETERS)
+    with h5py.File(tmp_path / "flat.h5") as flat, h5py.File(tmp_path / "model.h5", "w") as model:
+        for name, group in flat.items():
+            for dataset in group:
+                flat.copy(f"{name}/{dataset}", model, f"model_weights/{name}/{name}/{dataset}")
+    assert_same(load_file(tmp_path / "model.h5"))
+
+
+def test_a_matconvnet_network_may_be_one_variable(tmp_path):
+    content = scipy.io.loadmat(io.BytesIO(wf.mat(PARAMETERS)))
+    scipy.io.savemat(tmp_path / "a.mat", {"net": {name: content[name] for name in ("layers", "meta")}})
+    assert_same(load_file(tmp_path / "a.mat"))
 
 
 def test_keras_files_without_h5py_say_what_to_install(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ Memory: the whole corpus is read in one process, whose peak stays below twice th
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -625,6 +626,16 @@ def test_a_missing_file_a_folder_and_a_locked_file_are_refused(tmp_path):
 
 def test_no_pickle_ever_ran():
     assert not Path("/tmp/model-zoo-was-here").exists()
+
+
+def test_no_reader_imports_what_could_execute_a_file():
+    for path in Path(formats.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {"pickle", "marshal", "shelve", "torch", "mxnet", "joblib"} & set(names), path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "compile", "__import__"), path
 
 
 def test_hdf5_that_is_corrupt_or_leads_elsewhere_is_refused(tmp_path):

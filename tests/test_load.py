@@ -132,6 +132,14 @@ def test_a_file_whose_bytes_match_a_published_checksum_is_that_network(tmp_path)
     assert weights.name == "oxford.caffemodel" and not weights.notes
 
 
+def test_a_known_file_is_not_taken_for_another_convention(tmp_path):
+    path = tmp_path / "a.caffemodel"
+    path.write_bytes(CAFFE_FILE)
+    with pytest.raises(InputError, match=r"is the known oxford\.caffemodel, which expects BGR"):
+        model_zoo.load_file(path, CONVENTIONS["vgg-rgb"])
+    assert_true_network(model_zoo.load_file(path, CONVENTIONS["vgg-bgr"]))
+
+
 def test_a_weak_checksum_is_said_to_be_weak(tmp_path):
     assert "SHA-1" in model_zoo.load(put(tmp_path / "a.params", TRUE_FILE)).notes[0]
     weights = model_zoo.load(put(tmp_path / "a.pth", PREFIX_FILE))

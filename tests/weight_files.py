@@ -75,7 +75,8 @@ def mxnet_array(array: np.ndarray, version: int, stype: int = 0, type_flag: int 
     elif version == 1:
         head = struct.pack(f"<Ii{array.ndim}q", 0xF993FAC8, array.ndim, *array.shape)
     else:
-        head = struct.pack(f"<Iii{array.ndim}q", 0xF993FAC9, stype, array.ndim, *array.shape)
+        magic = {2: 0xF993FAC9, 3: 0xF993FACA}[version]
+        head = struct.pack(f"<Iii{array.ndim}q", magic, stype, array.ndim, *array.shape)
     return head + struct.pack("<iii", 1, 0, type_flag) + raw(array)
 
 
@@ -109,7 +110,15 @@ def npy(parameters: Parameters) -> bytes:
     return stream.getvalue()
 
 
-# MATLAB, by SciPy: the struct layouts of MatConvNet before and since beta17.
+# MATLAB, by SciPy: the struct layouts of MatConvNet before and since beta17, and of its first releases.
+
+
+FIELDS = {
+    "first": ("type", "name", "filters", "biases", "pad", "stride"),
+    "beta16": ("weights", "pad", "type", "name", "stride"),
+    "beta17": ("type", "name", "weights", "pad"),
+}
+"""The fields of a layer's struct, in order."""
 
 
 def mat(parameters: Parameters, layout: str = "beta17", compressed: bool = True) -> bytes:
@@ -119,14 +128,12 @@ def mat(parameters: Parameters, layout: str = "beta17", compressed: bool = True)
         weights[0, 0] = parameters[f"{name}_weight"].transpose(2, 3, 1, 0)  # (O, I, H, W) -> (H, W, I, O)
         weights[0, 1] = parameters[f"{name}_bias"].reshape(1, -1)
         conv = {"type": "conv", "name": name, "pad": np.ones((1, 4)), "stride": np.ones((1, 2))}
-        order = (
-            ("weights", "pad", "type", "name", "stride") if layout == "beta16" else ("type", "name", "weights", "pad")
-        )
-        rows.append({key: {**conv, "weights": weights}[key] for key in order})
+        conv |= {"weights": weights, "filters": weights[0, 0], "biases": weights[0, 1]}
+        rows.append({key: conv[key] for key in FIELDS[layout]})
         rows.append({"type": "relu", "name": name.replace("conv", "relu")})
     cells = np.empty((1, len(rows)), dtype=object)
     cells[0, :] = rows
-    if layout == "beta16":
+    if layout != "beta17":
         average = np.broadcast_to(np.array(MEAN_RGB), (224, 224, 3)).copy()
         content = {
             "layers": cells,
@@ -299,11 +306,13 @@ WRITERS = {
     "vgg19-v0.params": lambda p: params(p, 0),
     "vgg19-v1.params": lambda p: params(p, 1),
     "vgg19-v2.params": lambda p: params(p, 2),
+    "vgg19-v3.params": lambda p: params(p, 3),
     "vgg19.npz": npz,
     "vgg19-compressed.npz": lambda p: npz(p, compressed=True),
     "vgg19.npy": npy,
     "vgg19-beta17.mat": mat,
     "vgg19-beta16.mat": lambda p: mat(p, "beta16"),
+    "vgg19-first.mat": lambda p: mat(p, "first"),
     "vgg19-uncompressed.mat": lambda p: mat(p, compressed=False),
     "vgg19.safetensors": safetensors,
     "vgg19.caffemodel": caffemodel,
