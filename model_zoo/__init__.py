@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import InputError
-    from .fetch import UnreachableError
     from .loading import load, load_file, picture
+    from .reachability import UnreachableError
     from .weights import Preprocessing, Weights
 
 __all__ = ["InputError", "Preprocessing", "UnreachableError", "Weights", "load", "load_file", "picture"]
@@ -18,7 +18,7 @@ __all__ = ["InputError", "Preprocessing", "UnreachableError", "Weights", "load",
 _HOMES = {
     "InputError": "errors",
     "Preprocessing": "weights",
-    "UnreachableError": "fetch",
+    "UnreachableError": "reachability",
     "Weights": "weights",
     "load": "loading",
     "load_file": "loading",

@@ -11,10 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,7 +20,6 @@ from urllib.parse import quote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies, select_proxy
 from urllib3.util import Retry
 
 from .checksums import digests
@@ -30,15 +27,12 @@ from .errors import InputError
 from .files import locked, make_folder, settle
 from .formats import impostor_of
 from .manifest import Record
+from .reachability import UnreachableError, require_reachable
 
 MIRROR_VARIABLE = "NEURAL_STYLE_MMD_MIRROR"
 OFFLINE_VARIABLE = "NEURAL_STYLE_MMD_OFFLINE"
 BLOCK = 1 << 14  # bytes written at once, and at most lost where a transfer breaks
 Notify = Callable[[str], None]
-
-
-class UnreachableError(InputError):
-    """The file is not at hand and there is no network: none accepted a connection, or it is not to be used."""
 
 
 class _RefusedError(Exception):
@@ -132,43 +126,6 @@ def _fetch_locked(record: Record, target: Path, notify: Notify, patience: Patien
                 failures.append(f"{url}: {error}")
                 notify(failures[-1])
     raise InputError(f"cannot fetch {record.name}: {'; '.join(failures)}")
-
-
-def require_reachable(urls: Sequence[str], seconds: float) -> None:
-    """UnreachableError unless one of the addresses, or the proxy on the way to it, accepts a connection in time.
-
-    All are tried at once in threads of their own, since looking up a name knows no timeout.
-    """
-    hosts = sorted({_host(url) for url in urls})
-    answers: list[bool] = []
-    changed = threading.Condition()
-
-    def knock(host: tuple[str, int]) -> None:
-        try:
-            socket.create_connection(host, timeout=seconds).close()
-            accepted = True
-        except OSError:
-            accepted = False
-        with changed:
-            answers.append(accepted)
-            changed.notify()
-
-    for host in hosts:
-        threading.Thread(target=knock, args=(host,), daemon=True).start()
-    with changed:
-        changed.wait_for(lambda: any(answers) or len(answers) == len(hosts), timeout=seconds)
-        if not any(answers):
-            names = ", ".join(name for name, _ in hosts)
-            raise UnreachableError(f"no address accepted a connection within {seconds:g} s ({names})")
-
-
-def _host(url: str) -> tuple[str, int]:
-    """Host and port that a connection for `url` goes to first."""
-    proxy = select_proxy(url, get_environ_proxies(url))
-    if proxy and "://" not in proxy:
-        proxy = f"http://{proxy}"
-    parts = urlsplit(proxy or url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _session(patience: Patience) -> requests.Session:

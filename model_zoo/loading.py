@@ -12,10 +12,11 @@ import numpy as np
 from . import formats
 from .conventions import Convention, preprocessing, rewritten
 from .errors import InputError
-from .fetch import UnreachableError, fetch, is_verified
+from .fetch import fetch, is_verified
 from .formats import Contents
 from .identity import find_convention, find_network, learn, record_of, tensor_hashes
 from .manifest import DEFAULT_WEIGHTS, WeightsRecord, find_picture, manifest
+from .reachability import UnreachableError
 from .weights import Preprocessing, Weights, check_parameters
 
 WEIGHTS_VARIABLE = "NEURAL_STYLE_MMD_WEIGHTS"

@@ -18,8 +18,9 @@ from local_server import Site, serving
 
 from model_zoo.checksums import Checksum
 from model_zoo.errors import InputError
-from model_zoo.fetch import Patience, UnreachableError, addresses, fetch, is_offline, require_reachable
+from model_zoo.fetch import Patience, addresses, fetch, is_offline
 from model_zoo.manifest import Record
+from model_zoo.reachability import UnreachableError, require_reachable
 
 DATA = bytes(range(256)) * 1200  # 307,200 bytes: several blocks
 QUICK = Patience(reach=5, connect=5, read=0.5, tries=2, backoff=0.01, report=0)

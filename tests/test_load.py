@@ -17,8 +17,9 @@ from model_zoo import formats
 from model_zoo.checksums import Checksum
 from model_zoo.conventions import CONVENTIONS
 from model_zoo.errors import InputError
-from model_zoo.fetch import Patience, UnreachableError
+from model_zoo.fetch import Patience
 from model_zoo.manifest import Manifest, Record, WeightsRecord
+from model_zoo.reachability import UnreachableError
 from model_zoo.weights import Preprocessing, Weights, network_sha256, tensor_sha256
 
 PARAMETERS = wf.random_parameters("conv1_2")

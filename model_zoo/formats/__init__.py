@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
-from . import caffe, keras, matconvnet, mxnet_params, numpy_arrays, onnx, safetensors, torch_pickle
+from . import caffe, keras, matconvnet, mxnet_params, numpy_arrays, onnx, safetensors, torch_state
 from .binary import UnreadableError
 from .contents import Contents
 from .names import CONVOLUTIONS
@@ -29,8 +29,8 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     ".onnx": onnx.read,
     ".h5": keras.read,
     ".hdf5": keras.read,
-    ".pth": torch_pickle.read,
-    ".pt": torch_pickle.read,
+    ".pth": torch_state.read,
+    ".pt": torch_state.read,
 }
 """The reader of each format, by the file name's last part."""
 
