@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -407,3 +408,28 @@ def test_a_disk_that_fills_up_is_one_clear_line(site):
 def test_a_file_that_does_not_fit_on_the_disk_is_not_begun(site, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     assert "has 1000 bytes free" in refusal(wanted(site))
+
+
+def test_a_certificate_is_trusted_only_where_the_environment_names_its_authority(tmp_path, monkeypatch):
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
+    command += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    with serving(Site(DATA), (certificate, key)) as site:
+        item = record(f"{site.url}/file.bin")
+        assert "no secure connection" in refusal(item)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        assert_fetched(item)
