@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .config import TransferConfig
     from .losses import content_loss, style_loss, style_statistics, total_variation
     from .network import vgg19_symbol
+    from .single_layer import discrepancy
     from .stopping import Outcome
     from .stylization import Progress, Result, calibrate, transfer
 
@@ -28,6 +29,7 @@ _HOMES = {
     "TransferConfig": "neural_style_mmd.config",
     "calibrate": "neural_style_mmd.stylization",
     "content_loss": "neural_style_mmd.losses",
+    "discrepancy": "neural_style_mmd.single_layer",
     "style_loss": "neural_style_mmd.losses",
     "style_statistics": "neural_style_mmd.losses",
     "total_variation": "neural_style_mmd.losses",
@@ -43,6 +45,7 @@ __all__ = [
     "TransferConfig",
     "calibrate",
     "content_loss",
+    "discrepancy",
     "style_loss",
     "style_statistics",
     "total_variation",

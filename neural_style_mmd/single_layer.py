@@ -1,0 +1,117 @@
+"""The style loss of one layer on feature maps of one's own, by the symbols that the transfer uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from model_zoo.errors import InputError
+
+from . import losses
+from ._mxnet import mx
+from .config import FROM_PRESET, TransferConfig
+from .presets import layer_scale
+
+_LAYER = "layer"
+
+
+class Discrepancy(NamedTuple):
+    """value: the loss. gradient: (N, M), of the loss with respect to the features."""
+
+    value: float
+    gradient: np.ndarray
+
+
+def discrepancy(
+    features: np.ndarray,
+    style_features: np.ndarray,
+    method: str,
+    preset: str = "paper",
+    *,
+    pairs: Sequence[np.ndarray] | None = None,
+    seed: int = 0,
+    poly_c: float = FROM_PRESET,
+    bandwidth: float = FROM_PRESET,
+) -> Discrepancy:
+    """How far two sets of samples are apart, as the style loss of one layer measures it, and its gradient.
+
+    features, style_features: F (N, M) and S (N, M_S), N channels at M and M_S positions: a column is a sample.
+        float64 is computed in float64, any other type in float32.
+    method: "linear", "poly", "gaussian", "bn" or "gram" (Eq. 6, 9, 10, 11).
+    preset: "paper" gives L_l of the equations; "release" the objective whose gradient the released code sends backward
+        for --style-weight 1: its constant and its layer's scale are in it (presets.py).
+    pairs: for gaussian, two integer arrays (n, 2): positions of F, and of S. By default drawn with `seed` as the
+        transfer draws them. sigma^2 is held in the gradient.
+    poly_c, bandwidth: the preset's by default.
+    Raises InputError for arrays of other shapes, values that are not finite, and pairs out of range.
+    """
+    config = TransferConfig(preset=preset, method=(method,), poly_c=poly_c, bandwidth=bandwidth)
+    (method,) = config.method
+    dtype = np.float64 if np.asarray(features).dtype == np.float64 else np.float32
+    f, s = _matrix(features, "features", dtype), _matrix(style_features, "style_features", dtype)
+    if len(f) != len(s):
+        raise InputError(f"features have {len(f)} channels and style_features {len(s)}; give both the same number")
+    (channels, positions), style_positions = f.shape, s.shape[1]
+
+    symbol = losses.style_loss(
+        method,
+        mx.sym.Variable("features"),
+        _LAYER,
+        channels=channels,
+        positions=positions,
+        poly_c=config.poly_c,
+        bandwidth=config.bandwidth,
+    )
+    inputs = _target(method, config.poly_c, s)
+    if losses.method(method).samples_pairs:
+        drawn = losses.draw_pairs(positions, style_positions, np.random.default_rng(seed))
+        given = drawn if pairs is None else _checked_pairs(pairs, positions, style_positions)
+        inputs |= {f"style.{method}.{_LAYER}.{key}": mx.nd.array(each, dtype="int32") for key, each in given.items()}
+    weight = layer_scale(config.layer_scale, method, channels, positions) * config.fixed_beta_prime.get(method, 1.0)
+    return _evaluate(symbol, inputs, f, weight)
+
+
+def _evaluate(symbol: Any, inputs: dict, features: np.ndarray, weight: float) -> Discrepancy:
+    inputs = inputs | {"features": _maps(features)}
+    gradient = mx.nd.zeros(inputs["features"].shape, dtype=features.dtype)
+    requests = {name: "write" if name == "features" else "null" for name in inputs}
+    executor = symbol.bind(mx.cpu(), inputs, {"features": gradient}, requests)
+    (value,) = executor.forward(is_train=True)
+    executor.backward([mx.nd.array([weight], dtype=features.dtype)])
+    return Discrepancy(weight * float(value.asscalar()), gradient.asnumpy().reshape(features.shape))
+
+
+def _target(method: str, poly_c: float, style: np.ndarray) -> dict:
+    """The style's statistic under the names of the loss's inputs."""
+    symbols = losses.style_statistics(method, mx.sym.Variable("features"), positions=style.shape[1], poly_c=poly_c)
+    executor = mx.sym.Group(list(symbols.values())).bind(mx.cpu(), {"features": _maps(style)}, grad_req="null")
+    return {f"style.{method}.{_LAYER}.{key}": value for key, value in zip(symbols, executor.forward(), strict=True)}
+
+
+def _maps(matrix: np.ndarray):
+    """(N, M) -> MXNet's (1, N, 1, M)."""
+    return mx.nd.array(matrix[np.newaxis, :, np.newaxis, :], dtype=matrix.dtype)
+
+
+def _matrix(array: Any, name: str, dtype: type) -> np.ndarray:
+    given = np.asarray(array)
+    if given.ndim != 2 or given.size == 0 or given.dtype.kind not in "fiu":
+        raise InputError(f"{name} has type {given.dtype} and shape {given.shape}; give numbers of shape (N, M)")
+    if not np.isfinite(given).all():
+        raise InputError(f"{name} holds NaN or infinity; give finite numbers")
+    return given.astype(dtype)
+
+
+def _checked_pairs(pairs: Sequence[np.ndarray], positions: int, style_positions: int) -> dict[str, np.ndarray]:
+    arrays = [np.asarray(each) for each in pairs]
+    shapes = [each.shape for each in arrays]
+    if len(arrays) != 2 or shapes[0] != shapes[1] or shapes[0][1:] != (2,) or not shapes[0][0]:
+        raise InputError(f"pairs have the shapes {shapes}; give two arrays (n, 2), for the features and for the style")
+    for each, limit in zip(arrays, (positions, style_positions), strict=True):
+        if each.dtype.kind not in "iu" or each.min() < 0 or each.max() >= limit:
+            raise InputError(
+                f"pairs hold {each.min()} to {each.max()} of {each.dtype}; give integers from 0 to {limit - 1}"
+            )
+    return dict(zip(("pairs", "style_pairs"), arrays, strict=True))
