@@ -21,7 +21,11 @@ STAGES = ("preview", "full")
 CALIBRATIONS = ("figure", "pair")
 
 _NOT_IN_ID = ("weights", "offline", "time_limit", "beta_prime")
-_NOT_IN_RECIPE = (*_NOT_IN_ID, "method", "fusion", "gamma", "seed", "iterations", "stop_change")
+_NOT_IN_RECIPE = (
+    *(*_NOT_IN_ID, "method", "fusion", "gamma", "seed", "iterations", "stop_change", "init", "init_amplitude"),
+    *("optimizer", "learning_rate", "momentum", "weight_decay", "decay_factor", "decay_every", "clip"),
+)
+"""beta' is measured at one point, before the first step. Listed is what cannot matter, so that a new setting counts."""
 
 
 @dataclass(frozen=True)

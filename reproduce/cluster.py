@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -55,6 +55,8 @@ def do_cell(
             ended = run_to_end(process)
         finally:
             process.kill()
+        if store.is_done(mine.id):
+            return asdict(replace(ended, outcome="done"))
         if ended.outcome != "busy":
             return asdict(ended)
         sleep(BUSY_POLL)  # the process of a killed worker ends at its next iteration

@@ -89,7 +89,7 @@ class Board:
         self.running.discard(ended.cell_id)
         if ended.outcome == "failed":
             self.failed[ended.cell_id] = ended
-        elif ended.outcome != "done":
+        elif not self._store.is_done(ended.cell_id):
             self.pending.append(ended.cell_id)
 
     def remaining(self) -> list[Cell]:

@@ -30,7 +30,7 @@ from .cells import Cell, digest
 from .store import Store
 
 DONE, CRASHED, BAD_INPUT, DIVERGED, BUSY, STOPPED = 0, 1, 2, 3, 75, 130
-"""Exit codes of a cell's process; BUSY: another living process works on it."""
+"""Exit codes of a cell's process; BUSY: another process works on it or has just done it."""
 
 CHECKPOINT_EVERY = 20.0  # seconds; with an iteration and the writing on top a kill costs at most 30 s
 REPORT_EVERY = 0.25  # seconds between two lines of progress
@@ -39,17 +39,17 @@ PICTURE, RECORD, METRICS, CALIBRATION = "picture.png", "picture.png.json", "metr
 
 
 def run_cell(spec_path: Path) -> int:
-    """Do the cell of the spec, unless it is done or another process is at it; returns one of the exit codes."""
+    """Do the cell of the spec; returns one of the exit codes, BUSY where it is done already."""
     spec = json.loads(spec_path.read_text(encoding="utf-8"))
     cell = Cell.from_dict(spec["cell"])
     store = Store(spec_path.parent.parent.parent)
-    if store.is_done(cell.id):
-        return DONE
     conversation = _Conversation()
     claim = locks.claim(store.claim_path(cell.id), on_loss=conversation.stop)
     if claim is None:
         return BUSY
     try:
+        if store.is_done(cell.id):  # looked at under the claim: its last holder may just have published it
+            return BUSY
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: conversation.stop())
         task = {"transfer": _transfer, "calibration": _calibrate}[cell.kind]

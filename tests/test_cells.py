@@ -98,6 +98,17 @@ def test_the_calibrations_recipe_is_in_the_id_and_no_number_of_it() -> None:
             assert dict(cell.content["calibration"]) == dict(cell.needs) != {}
 
 
+def test_how_the_picture_is_optimised_changes_the_cells_and_not_the_calibration() -> None:
+    grid = figure("figure2")
+    before = make_plan(grid, inputs_of(grid))
+    after = make_plan(grid.with_setting(None, 400, {"optimizer": "adam", "learning_rate": 2.0}), inputs_of(grid))
+    assert ids(before, "calibration") == ids(after, "calibration")
+    full = {place.cells["full"] for place in after.places}
+    assert not full & ids(before)
+    deeper = make_plan(grid.with_setting(None, None, {"poly_c": 1.0}), inputs_of(grid))
+    assert not ids(before, "calibration") & ids(deeper, "calibration")
+
+
 def test_the_seed_is_shared_by_methods_gammas_weights_and_layer_sets() -> None:
     for name in FIGURES:
         seeds: dict[tuple, set[int]] = {}
@@ -139,7 +150,7 @@ def test_rows_and_columns_are_laid_out_as_in_the_paper() -> None:
     assert list(two.rows) == ["linear", "poly", "gaussian", "bn"]
     assert list(two.columns) == ["γ = 0.1", "γ = 0.2", "γ = 1", "γ = 5", "γ = 10"]
     assert len(three.rows) == 6 and list(three.columns) == ["linear", "poly", "gaussian", "bn"]
-    assert len(four.rows) == 4 and list(four.columns)[0] == "0.9, 0.1"
+    assert len(four.rows) == 4 and next(iter(four.columns)) == "0.9, 0.1"
 
 
 def test_figures_share_no_seed_and_a_grid_may_give_its_own() -> None:

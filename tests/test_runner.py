@@ -1,0 +1,341 @@
+"""A small grid done by real processes: counted, killed, crashed, hung, shared, resumed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from model_zoo.errors import InputError
+from model_zoo.files import file_hash
+from model_zoo.weights import Weights
+from reproduce import runner, supervisor
+from reproduce.cells import Cell, Plan, make_plan
+from reproduce.display import Display
+from reproduce.figures import Grid, parse_grid
+from reproduce.inputs import Inputs, Network, find_pictures
+from reproduce.pipeline import shard_of
+from reproduce.runner import divide_cores, run_locally
+from reproduce.store import Store
+from reproduce.supervisor import CellProcess, write_spec
+
+EVERY_ITERATION = {"checkpoint_every": 0.0}
+
+
+@pytest.fixture(scope="module")
+def small(pictures: tuple[Path, Path], network_file: Path) -> tuple[Grid, Inputs]:
+    """Two cells that share one calibration."""
+    import model_zoo
+
+    content, style = map(str, pictures)
+    grid = parse_grid(
+        {"name": "small", "methods": ["bn"], "gammas": [0.5, 2], "pairs": [{"content": content, "style": style}],
+         "layer_sets": [["relu1_1", "relu2_1"]], "sizes": [40], "iterations": 3, "preview_size": 40,
+         "config": {"content_layer": "relu2_1", "stop_change": 0.0}}
+    )  # fmt: skip
+    weights: Weights = model_zoo.load(str(network_file))
+    network = Network(str(network_file), weights.kind, weights.name, weights.sha256)
+    return grid, find_pictures(grid, network, None)
+
+
+@pytest.fixture(scope="module")
+def calibrated(small: tuple[Grid, Inputs], tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Plan]:
+    """A store in which the calibration is done."""
+    grid, inputs = small
+    plan = make_plan(grid, inputs, stages=("full",))
+    store = Store(tmp_path_factory.mktemp("calibrated"))
+    store.open(inputs.network)
+    first = [cell for cell in plan.stage("full") if cell.kind == "calibration"]
+    assert do(store, first, inputs.network).done == 1
+    return store, plan
+
+
+@pytest.fixture
+def store(calibrated: tuple[Store, Plan], tmp_path: Path) -> Store:
+    """A copy of it."""
+    shutil.copytree(calibrated[0].folder, tmp_path / "store")
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def cells(calibrated: tuple[Store, Plan]) -> list[Cell]:
+    return [cell for cell in calibrated[1].stage("full") if cell.kind == "transfer"]
+
+
+def do(store: Store, cells: list[Cell], network: Network, **choices):
+    return run_locally(
+        store, cells, network, Display(io.StringIO(), "small", len(cells)), **({"jobs": 1, "threads": 1} | choices)
+    )
+
+
+def script(tmp_path: Path, text: str) -> list[str]:
+    """A command that stands for a cell's process."""
+    path = tmp_path / "stand_in.py"
+    path.write_text(text)
+    return [sys.executable, "-X", "faulthandler", str(path)]
+
+
+def pixels(store: Store, cell: Cell) -> str:
+    return store.result(cell.id, "picture.png.json")["output"]["pixels_sha256"]
+
+
+def test_a_grid_is_done_once_and_only_what_changed_again(
+    small: tuple[Grid, Inputs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, inputs = small
+    started: list[str] = []
+
+    class Counted(CellProcess):
+        def __init__(self, store: Store, cell: Cell, *args, **choices) -> None:
+            started.append(cell.kind)
+            super().__init__(store, cell, *args, **choices)
+
+    monkeypatch.setattr(runner, "CellProcess", Counted)
+    store = Store(tmp_path)
+    store.open(inputs.network)
+    plan = make_plan(grid, inputs, stages=("full",))
+    tally = do(store, plan.stage("full"), inputs.network, jobs=2)
+    assert (tally.done, tally.failed, started) == (3, [], ["calibration", "transfer", "transfer"])
+    for cell in plan.stage("full"):
+        folder = store.cell(cell.id)
+        hashes = json.loads((folder / "DONE.json").read_text())["files"]
+        names = {"calibration.json"} if cell.kind == "calibration" else {
+            "picture.png", "picture.png.json", "metrics.json"
+        }  # fmt: skip
+        assert set(hashes) == names
+        assert all(file_hash(folder / name) == digest for name, digest in hashes.items())
+
+    assert do(Store(tmp_path), plan.stage("full"), inputs.network).done == 3
+    assert len(started) == 3, "a second run starts nothing"
+
+    other = make_plan(grid.with_gammas("2,9"), inputs, stages=("full",))
+    do(Store(tmp_path), other.stage("full"), inputs.network)
+    assert started[3:] == ["transfer"], "gamma 9 is new; gamma 2 and the calibration are done"
+
+
+def test_the_calibrated_beta_reaches_the_cell_and_its_record_is_rerunnable(
+    store: Store, cells: list[Cell], small: tuple[Grid, Inputs]
+) -> None:
+    do(store, cells[:1], small[1].network)
+    record = store.result(cells[0].id, "picture.png.json")
+    calibration = store.result(next(iter(cells[0].needs.values())), "calibration.json")
+    assert record["config"]["beta_prime"] == [calibration["beta_prime"]]
+    assert record["balance"]["beta_prime"]["bn"] == calibration["beta_prime"]
+    assert len(record["trace"]) == 3 and record["threads"] == 1
+    picture = store.cell(cells[0].id) / "picture.png.json"
+    again = subprocess.run(
+        [sys.executable, "-m", "neural_style_mmd", "rerun", str(picture), "--quiet"], capture_output=True, text=True
+    )
+    assert (again.returncode, again.stdout) == (0, "the pixels match\n"), again.stderr
+
+
+def test_kill_9_resumes_from_the_checkpoint_to_the_same_bits(
+    store: Store, small: tuple[Grid, Inputs], calibrated: tuple[Store, Plan], tmp_path: Path
+) -> None:
+    grid, inputs = small
+    longer = make_plan(grid.with_setting(None, 40, {}), inputs, stages=("full",))
+    cell = next(cell for cell in longer.stage("full") if cell.kind == "transfer")
+    whole = Store(shutil.copytree(store.folder, tmp_path / "whole"))
+    do(whole, [cell], inputs.network)
+
+    write_spec(store, cell, inputs.network, EVERY_ITERATION)
+    process = CellProcess(store, cell, 1)
+    checkpoints = store.running(cell.id)
+    deadline = time.monotonic() + 60
+    while not list(checkpoints.glob("checkpoint-*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.kill()
+    assert list(checkpoints.glob("checkpoint-*.npz")), "it was not killed in its middle"
+    assert not store.is_done(cell.id)
+    ended = process.ended()
+    assert ended is not None and (ended.outcome, ended.reason) == ("failed", "killed by SIGKILL")
+
+    do(store, [cell], inputs.network, threads=2)
+    assert pixels(store, cell) == pixels(whole, cell)
+    record = store.result(cell.id, "picture.png.json")
+    assert record["threads"] == 1, "the threads of the first start are kept, whatever the second run offers"
+    assert len(record["trace"]) == 40
+    assert store.read_failure(cell.id) is None
+
+
+def test_a_crash_a_hang_and_a_silent_end_are_recorded_and_stop_nobody(
+    store: Store, cells: list[Cell], small: tuple[Grid, Inputs], tmp_path: Path
+) -> None:
+    crash = "import ctypes, sys\nprint('about to crash', file=sys.stderr, flush=True)\nctypes.string_at(0)\n"
+    for text, words in (
+        (crash, "SIGSEGV"),
+        ("import time\ntime.sleep(60)\n", "hung: no sign of life for 0.5 s"),
+        ("import sys\nprint('bad luck', file=sys.stderr)\nsys.exit(3)\n", "bad luck"),
+        ("pass\n", "it ended without a result"),
+    ):
+        tally = do(store, cells, small[1].network, command=script(tmp_path, text), timeout=0.5)
+        assert (tally.done, len(tally.failed)) == (0, 2)
+        assert words in tally.failed[0].reason
+        failure = store.read_failure(cells[0].id)
+        assert failure is not None and words in failure["reason"]
+        assert store.state(cells[0].id) == "failed"
+    assert "about to crash" in "\n".join(store.read_failure(cells[0].id)["log"])  # type: ignore[index]
+    tally = do(store, cells, small[1].network)
+    assert (tally.done, tally.failed) == (2, []), "the next run tries them again"
+
+
+def test_a_diverging_cell_fails_and_says_so(store: Store, small: tuple[Grid, Inputs]) -> None:
+    grid, inputs = small
+    wild = make_plan(grid.with_setting(None, 60, {"learning_rate": 1e30, "clip": 0.0}), inputs, stages=("full",))
+    cell = next(cell for cell in wild.stage("full") if cell.kind == "transfer")
+    tally = do(store, [cell], inputs.network)
+    assert tally.done == 0
+    assert "diverged" in tally.failed[0].reason
+    assert not store.is_done(cell.id)
+
+
+def test_a_vanished_or_changed_picture_is_one_line(
+    store: Store, cells: list[Cell], small: tuple[Grid, Inputs], tmp_path: Path
+) -> None:
+    gone = Cell(**{**cells[0].__dict__, "files": {**cells[0].files, "style": str(tmp_path / "gone.png")}})
+    other = Cell(**{**cells[1].__dict__, "files": {**cells[1].files, "style": cells[1].files["content"]}})
+    tally = do(store, [gone, other], small[1].network)
+    assert "is not there any more" in tally.failed[0].reason and "has changed" in tally.failed[1].reason
+
+
+def test_another_network_than_the_stores_is_refused(
+    store: Store, cells: list[Cell], small: tuple[Grid, Inputs]
+) -> None:
+    other = Network(**{**small[1].network.__dict__, "sha256": "0" * 64})
+    tally = do(store, cells[:1], other)
+    assert "this store is pinned to 000000000000" in tally.failed[0].reason
+
+
+def test_two_runners_on_one_folder_share_the_work(store: Store, small: tuple[Grid, Inputs], tmp_path: Path) -> None:
+    grid, inputs = small
+    plan = make_plan(grid.with_gammas("0.5,1,2,4"), inputs, stages=("full",))
+    outputs = [io.StringIO(), io.StringIO()]
+
+    def work(stream: io.StringIO) -> None:
+        shown = Display(stream, "small", 5)
+        run_locally(Store(store.folder), plan.stage("full"), inputs.network, shown, jobs=1, threads=1)
+
+    threads = [threading.Thread(target=work, args=(stream,)) for stream in outputs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    did = [stream.getvalue().count("\ndone    ") for stream in outputs]
+    assert sum(did) == 4 and min(did) >= 1, did
+    assert all(store.is_done(cell.id) for cell in plan.stage("full"))
+
+
+def test_an_interrupted_run_leaves_checkpoints_and_goes_on(
+    store: Store, small: tuple[Grid, Inputs], tmp_path: Path
+) -> None:
+    grid, inputs = small
+    longer = make_plan(grid.with_setting(None, 100_000, {}), inputs, stages=("full",))
+    cell = next(cell for cell in longer.stage("full") if cell.kind == "transfer")
+    write_spec(store, cell, inputs.network)
+    process = CellProcess(store, cell, 1)
+    deadline = time.monotonic() + 60
+    while not process.progress and time.monotonic() < deadline:
+        time.sleep(0.02)
+    supervisor.stop_all([process])
+    ended = process.ended()
+    assert ended is not None and ended.outcome == "stopped"
+    assert list(store.running(cell.id).glob("checkpoint-*.npz"))
+    assert store.state(cell.id) == "pending"
+
+
+def test_a_cell_whose_parent_was_killed_stops_with_a_checkpoint(
+    store: Store, small: tuple[Grid, Inputs], tmp_path: Path
+) -> None:
+    grid, inputs = small
+    longer = make_plan(grid.with_setting(None, 100_000, {}), inputs, stages=("full",))
+    cell = next(cell for cell in longer.stage("full") if cell.kind == "transfer")
+    spec = write_spec(store, cell, inputs.network)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'reproduce', "
+         f"'_cell', {str(spec)!r}], stdout=subprocess.PIPE, text=True); print(p.pid, flush=True); "
+         "[print(p.stdout.readline(), flush=True) for _ in range(9)]; p.wait()"],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    while "iteration" not in parent.stdout.readline():
+        pass
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
+    assert list(store.running(cell.id).glob("checkpoint-*.npz"))
+    assert store.state(cell.id) == "pending"
+
+
+def test_a_cell_goes_on_only_when_its_calibration_is_done(small: tuple[Grid, Inputs], tmp_path: Path) -> None:
+    grid, inputs = small
+    store = Store(tmp_path / "store")
+    store.open(inputs.network)
+    plan = make_plan(grid, inputs, stages=("full",))
+    tally = do(store, plan.stage("full"), inputs.network, command=script(tmp_path, "import sys\nsys.exit(1)\n"))
+    reasons = sorted(ended.reason for ended in tally.failed)
+    assert len(reasons) == 3
+    assert reasons[1:] == ["the calibration that it needs failed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cells", "cores", "expected"),
+    [(None, 20, 8, (8, 1)), (None, 3, 8, (3, 2)), (2, 20, 8, (2, 4)), (4, 20, 2, (4, 1))],
+)
+def test_the_cores_are_divided_among_the_cells(jobs: int | None, cells: int, cores: int, expected: tuple) -> None:
+    work = [Cell("transfer", {"config": {"size": 64, "iterations": 1}}, {})] * cells
+    assert divide_cores(jobs, work, cores) == expected
+
+
+def test_shards_share_the_pictures_and_each_has_the_calibrations_it_needs(small: tuple[Grid, Inputs]) -> None:
+    grid, inputs = small
+    plan = make_plan(grid.with_gammas("1,2,3,4,5"), inputs, stages=("full",))
+    stage = plan.stage("full")
+    shares = [shard_of(stage, (i, 3)) for i in (1, 2, 3)]
+    pictures = [cell.id for share in shares for cell in share if cell.kind == "transfer"]
+    assert sorted(pictures) == sorted(cell.id for cell in stage if cell.kind == "transfer")
+    assert all(share[0].kind == "calibration" for share in shares)
+
+
+def test_the_display_is_a_block_on_a_terminal_and_lines_elsewhere(cells: list[Cell]) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    class Shown:
+        def __init__(self) -> None:
+            self.cell, self.progress = cells[0], {"iteration": 34, "iterations": 100, "total": 1234.5}
+
+    live, plain = Terminal(), io.StringIO()
+    for stream in (live, plain):
+        display = Display(stream, "figure2 preview", 20)
+        display.started(cells[0])
+        display.show(5, 1, [Shown()], 250.0)
+        display.close()
+    first, second = live.getvalue().split("\x1b")[0].splitlines()
+    assert first == "figure2 preview: 5 of 20 cells done, 1 running, 1 failed, about 4:10 left"
+    assert second.strip() == f"{cells[0].label}: iteration 34/100, loss 1234"[:79].strip()
+    assert live.getvalue().endswith("\x1b[2A\x1b[J"), "the block is taken away"
+    assert plain.getvalue() == f"start   {cells[0].label}\n"
+
+
+def test_an_unwritable_folder_ends_the_run_with_one_line(store: Store, cells: list[Cell], small) -> None:
+    shutil.rmtree(store.folder / "running")
+    (store.folder / "running").write_text("a file in the way")
+    with pytest.raises(InputError) as caught:
+        do(store, cells, small[1].network)
+    assert "\n" not in str(caught.value)
+    assert not any(store.is_done(cell.id) for cell in cells)
