@@ -16,6 +16,7 @@ from model_zoo.command_line import OneLineGroup
 from model_zoo.errors import InputError
 
 from .config import METHODS, TransferConfig
+from .score_command import score
 from .presets import PRESETS
 
 if TYPE_CHECKING:
@@ -232,6 +233,9 @@ def versions() -> None:
     machine = describe_machine()
     click.echo(", ".join(f"{name} {number}" for name, number in machine["versions"].items()))
     click.echo(f"{machine['threads']} threads, {machine['cpu']}, {machine['platform']}")
+
+
+cli.add_command(score)
 
 
 def require_output(path: Path, long_edge: int) -> None:
