@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from model_zoo.vgg19 import CONTENT_LAYER, STYLE_LAYERS
+from .config import METHODS, TransferConfig
 
-from .config import METHODS, POOLING, TransferConfig
-
+_DEFAULT = TransferConfig()
 FORMATS = ("table", "csv", "json")
 _TABLE = ("content", *(f"style.{method}" for method in METHODS if method != "gram"), "colour", "granularity")
 
@@ -25,15 +24,15 @@ _TABLE = ("content", *(f"style.{method}" for method in METHODS if method != "gra
 @click.option(
     "--size",
     type=click.IntRange(min=1),
-    default=TransferConfig.size,
+    default=_DEFAULT.size,
     show_default=True,
     help="Long edge to which the content is scaled; pictures are scaled to its size.",
 )
 @click.option("--style-size", type=click.IntRange(min=0), default=0, help="Long edge of the style; 0 means --size.")
-@click.option("--layers", default=",".join(STYLE_LAYERS), show_default=True, help="Style layers.")
-@click.option("--content-layer", default=CONTENT_LAYER, show_default=True, help="Content layer.")
-@click.option("--pooling", type=click.Choice(POOLING), default=TransferConfig.pooling, show_default=True)
-@click.option("--weights", default=TransferConfig.weights, show_default=True, help="Network, as in transfer.")
+@click.option("--layers", default=",".join(_DEFAULT.layers), show_default=True, help="Style layers.")
+@click.option("--content-layer", default=_DEFAULT.content_layer, show_default=True, help="Content layer.")
+@click.option("--pooling", type=click.Choice(["avg", "max"]), default=_DEFAULT.pooling, show_default=True)
+@click.option("--weights", default=_DEFAULT.weights, show_default=True, help="Network, as in transfer.")
 @click.option("--offline", is_flag=True, help="Never use the network.")
 @click.option("--threads", type=int, help="Threads of MXNet; every usable core by default.")
 def score(

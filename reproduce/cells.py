@@ -23,7 +23,8 @@ CALIBRATIONS = ("figure", "pair")
 _NOT_IN_ID = ("weights", "offline", "time_limit", "beta_prime")
 _NOT_IN_RECIPE = (
     *(*_NOT_IN_ID, "method", "fusion", "gamma", "seed", "iterations", "stop_change", "init", "init_amplitude"),
-    *("optimizer", "learning_rate", "momentum", "weight_decay", "decay_factor", "decay_every", "clip"),
+    *("optimizer", "learning_rate", "momentum", "weight_decay", "decay_factor", "decay_every", "clip", "step_scale"),
+    *("fusion_rule", "rounding", "denoise"),
 )
 """beta' is measured at one point, before the first step. Listed is what cannot matter, so that a new setting counts."""
 
@@ -168,7 +169,8 @@ class _Planner:
     def transfer(self, at: Coordinates, replicate: int, stage: str) -> str:
         """Adds the cell and the calibrations it needs; returns its id."""
         config = self._config(at, replicate, stage)
-        needs = {method: self._calibrate(method, at, stage) for method in at.method} if self._grid.alpha else {}
+        measured = config.alpha != 0 and config.balance == "measured"
+        needs = {method: self._calibrate(method, at, stage) for method in at.method} if measured else {}
         pictures = self._pictures(at.pair)
         cell = Cell(
             kind="transfer",

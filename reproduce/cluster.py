@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -40,13 +41,11 @@ def do_cell(
     threads: of MXNet in the cell; None for the worker's cores divided among the `slots` (worker threads) of its host.
     Dask itself sets OMP_NUM_THREADS=1 in its workers, which the cell's process does not inherit.
     """
-    from distributed import get_worker
-
     if not Path(folder).is_dir():
         reason = f"there is no folder {folder} on this worker: it must be shared by all"
         return asdict(Ended(cell["id"], "failed", reason))
     if threads is None:
-        host = urlsplit(get_worker().address).hostname or ""
+        host = urlsplit(_dask().get_worker().address).hostname or ""
         threads = max(1, usable_cores() // slots.get(host, 1))
     store, mine = Store(Path(folder)), Cell.from_dict(cell)
     while True:
@@ -126,22 +125,26 @@ def _receipt(task: Any, cell: Cell) -> Ended:
 
 def _connect(scheduler: str) -> tuple[Any, Any]:
     """A client, and the local cluster where one was asked for."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise InputError(f"--scheduler needs Dask: {INSTALL}") from error
+    dask = _dask()
     kind, _, number = scheduler.partition(":")
     if kind == "local" and number.isdigit() and int(number) >= 1:
-        cluster = LocalCluster(n_workers=int(number), threads_per_worker=1, processes=True, dashboard_address=None)
-        return Client(cluster), cluster
+        cluster = dask.LocalCluster(n_workers=int(number), threads_per_worker=1, processes=True, dashboard_address=None)
+        return dask.Client(cluster), cluster
     if not scheduler.startswith(("tcp://", "tls://", "ucx://", "ws://")):
         raise InputError(f"scheduler {scheduler!r}; give tcp://HOST:PORT or local:N with N from 1")
     try:
-        return Client(scheduler, timeout=10), None
+        return dask.Client(scheduler, timeout=10), None
     except (OSError, TimeoutError) as error:
         raise InputError(
             f"no Dask scheduler answers at {scheduler}; start one, or use local:{os.cpu_count()}"
         ) from error
+
+
+def _dask() -> Any:
+    try:
+        return import_module("distributed")
+    except ImportError as error:
+        raise InputError(f"--scheduler needs Dask: {INSTALL}") from error
 
 
 def _workers(dask_scheduler: Any) -> dict[str, int]:

@@ -109,6 +109,11 @@ def test_how_the_picture_is_optimised_changes_the_cells_and_not_the_calibration(
     assert not ids(before, "calibration") & ids(deeper, "calibration")
 
 
+def test_the_release_preset_has_its_own_constants_and_no_calibration() -> None:
+    grid = figure("figure2").with_setting(None, None, {"preset": "release"})
+    assert ids(make_plan(grid, inputs_of(grid)), "calibration") == set()
+
+
 def test_the_seed_is_shared_by_methods_gammas_weights_and_layer_sets() -> None:
     for name in FIGURES:
         seeds: dict[tuple, set[int]] = {}
