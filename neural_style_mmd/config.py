@@ -18,11 +18,12 @@ from .presets import PRESETS, RELEASE_BETA_PRIME
 
 METHODS = ("linear", "poly", "gaussian", "bn", "gram")  # paper, section 4, and the Gram loss it starts from
 OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs")
+POOLING = ("avg", "max")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
     "optimizer": OPTIMIZERS,
-    "pooling": ("avg", "max"),
+    "pooling": POOLING,
     "fusion_rule": ("each", "release-bug"),
     "balance": ("measured", "release"),
     "layer_scale": ("paper", "release"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,32 +55,44 @@ def discrepancy(
         raise InputError(f"features have {len(f)} channels and style_features {len(s)}; give both the same number")
     (channels, positions), style_positions = f.shape, s.shape[1]
 
+    given = None
+    if losses.method(method).samples_pairs:
+        drawn = losses.draw_pairs(positions, style_positions, np.random.default_rng(seed))
+        given = drawn if pairs is None else _checked_pairs(pairs, positions, style_positions)
+    executor, gradient = bound_loss(method, f, s, given, config.poly_c, config.bandwidth)
+    weight = layer_scale(config.layer_scale, method, channels, positions) * config.fixed_beta_prime.get(method, 1.0)
+    (value,) = executor.forward(is_train=True)
+    executor.backward([mx.nd.array([weight], dtype=dtype)])
+    return Discrepancy(weight * float(value.asscalar()), gradient.asnumpy().reshape(f.shape))
+
+
+def bound_loss(
+    method: str,
+    features: np.ndarray,
+    style_features: np.ndarray,
+    pairs: Mapping[str, np.ndarray] | None = None,
+    poly_c: float = 0.0,
+    bandwidth: float = 1.0,
+) -> tuple[Any, Any]:
+    """The executor of a layer's loss at `features` (N, M), against `style_features` (N, M_S), both of one float type,
+    and the array (1, N, 1, M) that its backward writes. `pairs`: what draw_pairs gives, where the method samples."""
+    channels, positions = features.shape
     symbol = losses.style_loss(
         method,
         mx.sym.Variable("features"),
         _LAYER,
         channels=channels,
         positions=positions,
-        poly_c=config.poly_c,
-        bandwidth=config.bandwidth,
+        poly_c=poly_c,
+        bandwidth=bandwidth,
     )
-    inputs = _target(method, config.poly_c, s)
+    inputs = {"features": _maps(features)} | _target(method, poly_c, style_features)
     if losses.method(method).samples_pairs:
-        drawn = losses.draw_pairs(positions, style_positions, np.random.default_rng(seed))
-        given = drawn if pairs is None else _checked_pairs(pairs, positions, style_positions)
-        inputs |= {f"style.{method}.{_LAYER}.{key}": mx.nd.array(each, dtype="int32") for key, each in given.items()}
-    weight = layer_scale(config.layer_scale, method, channels, positions) * config.fixed_beta_prime.get(method, 1.0)
-    return _evaluate(symbol, inputs, f, weight)
-
-
-def _evaluate(symbol: Any, inputs: dict, features: np.ndarray, weight: float) -> Discrepancy:
-    inputs = inputs | {"features": _maps(features)}
+        for key, each in (pairs or {}).items():
+            inputs[f"style.{method}.{_LAYER}.{key}"] = mx.nd.array(each, dtype="int32")
     gradient = mx.nd.zeros(inputs["features"].shape, dtype=features.dtype)
     requests = {name: "write" if name == "features" else "null" for name in inputs}
-    executor = symbol.bind(mx.cpu(), inputs, {"features": gradient}, requests)
-    (value,) = executor.forward(is_train=True)
-    executor.backward([mx.nd.array([weight], dtype=features.dtype)])
-    return Discrepancy(weight * float(value.asscalar()), gradient.asnumpy().reshape(features.shape))
+    return symbol.bind(mx.cpu(), inputs, {"features": gradient}, requests), gradient
 
 
 def _target(method: str, poly_c: float, style: np.ndarray) -> dict:
