@@ -71,34 +71,21 @@ def leading_subspace(covariance: np.ndarray, dimensions: int, rng: np.random.Gen
     return basis
 
 
-def orthonormal_rows(matrix: np.ndarray) -> np.ndarray:
-    """The nearest matrix with orthonormal rows, or with orthonormal columns where there are more rows than columns."""
-
-    def inverse_root(values: np.ndarray) -> np.ndarray:
-        return values**-0.5
-
-    if len(matrix) <= matrix.shape[1]:
-        return spectral(matrix @ matrix.T, inverse_root) @ matrix
-    return matrix @ spectral(matrix.T @ matrix, inverse_root)
-
-
 def whitening_filters(
-    patches: np.ndarray, blind: np.ndarray | None, count: int, shrinkage: float, rng: np.random.Generator
+    patches: np.ndarray, count: int, power: float, shrinkage: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """`count` filters (count, C, 3, 3) with about uncorrelated responses of equal variance to `patches` (n, C, 9).
+    """`count` random mixtures (count, C, 3, 3) of the partly whitened leading directions of `patches` (n, C, 9).
 
-    blind: a channel vector (C,) that every filter shall not see, tap by tap.
-    shrinkage: noise level of the Wiener gain, in units of the mean variance that a filter has to carry. Directions
-        weaker than it are dropped rather than amplified.
+    power: what power of its variance a direction is divided by; 0.5 is full whitening.
+    shrinkage: noise level of the gain, in units of the mean variance that a filter has to carry. Directions weaker
+        than it are dropped rather than amplified.
     """
     channels = patches.shape[1]
-    direction = np.zeros(channels) if blind is None else blind / np.linalg.norm(blind)
-    seen = patches - direction[:, None] * np.einsum("nct,c->nt", patches, direction)[:, None, :]
-    seen = (seen @ TAPS.T).reshape(len(patches), -1)
+    seen = (patches @ TAPS.T).reshape(len(patches), -1)
     covariance = seen.T @ seen / len(seen)
     size = len(covariance)
     basis = leading_subspace(covariance, min(count + count // 2, size), rng)
     noise = shrinkage * np.trace(covariance) / min(count, size)
-    white = spectral(basis.T @ covariance @ basis, lambda w: w * (w + noise) ** -1.5)
-    mixing = orthonormal_rows(rng.standard_normal((count, size)) @ basis)
-    return (((mixing @ white) @ basis.T).reshape(count, channels, -1) @ TAPS).reshape(count, channels, 3, 3)
+    gain = spectral(basis.T @ covariance @ basis, lambda w: w * (w + noise) ** -(1 + power))
+    mixtures = rng.standard_normal((count, size)) @ basis @ gain @ basis.T
+    return (mixtures.reshape(count, channels, -1) @ TAPS).reshape(count, channels, 3, 3)

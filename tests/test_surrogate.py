@@ -1,0 +1,277 @@
+"""The surrogate network: what it promises to be, and how it is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_zoo import Weights, load
+from model_zoo.dead_leaves import dead_leaves
+from model_zoo.surrogate import RECIPE_VERSION, SEED, Recipe, load_surrogate, make_parameters
+from model_zoo.vgg19 import parameter_shapes, rows_up_to
+from model_zoo.whitening import TAPS, average_pool, convolve, whitening_filters
+
+SMALL = Recipe(pictures=2, picture_size=64, patches=256)  # the same steps on little data,
+DEEPEST = "relu4_2"  # and not to the end
+
+
+@pytest.fixture(scope="module")
+def small() -> dict[str, np.ndarray]:
+    return make_parameters(SMALL, deepest=DEEPEST)
+
+
+@pytest.fixture(scope="module")
+def surrogate() -> Weights:
+    return load_surrogate()
+
+
+def responses(parameters: dict[str, np.ndarray], x: np.ndarray, deepest: str) -> dict[str, np.ndarray]:
+    """Every relu's features (C, H, W) of one input (3, H, W), tap by tap in float64."""
+    found = {}
+    for row in rows_up_to(deepest):
+        if row.kind == "conv":
+            weight, bias = (parameters[f"{row.name}_{part}"].astype(float) for part in ("weight", "bias"))
+            patches = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (1, 1), (1, 1))), (3, 3), axis=(1, 2))
+            x = np.einsum("ihwab,oiab->ohw", patches, weight, optimize=True) + bias[:, None, None]
+        elif row.kind == "relu":
+            x = found[row.name] = np.maximum(x, 0)
+        else:
+            x = x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2).mean(axis=(2, 4))
+    return found
+
+
+# What it is
+
+
+def test_it_is_a_whole_vgg19_that_says_what_it_is(surrogate: Weights) -> None:
+    assert {name: array.shape for name, array in surrogate.parameters.items()} == parameter_shapes("pool5")
+    assert surrogate.kind == surrogate.name == "surrogate"
+    assert surrogate.preprocessing.mean_rgb == (123.68, 116.779, 103.939)
+    assert f"recipe {RECIPE_VERSION}" in surrogate.origin
+    assert f"seed {SEED}" in surrogate.origin
+
+
+def test_the_door_of_the_zoo_leads_to_it(surrogate: Weights) -> None:
+    assert load("surrogate").sha256 == load("auto").sha256 == surrogate.sha256
+
+
+def test_mean_activation_is_45_after_every_relu(small: dict[str, np.ndarray]) -> None:
+    mean = np.reshape((123.68, 116.779, 103.939), (3, 1, 1))
+    features = [responses(small, dead_leaves(64, (SEED, k)) - mean, "relu3_2") for k in range(2)]
+    for name in features[0]:
+        assert np.mean([found[name] for found in features]) == pytest.approx(45, rel=1e-4), name
+
+
+def test_the_content_features_are_linear_in_the_picture(small: dict[str, np.ndarray]) -> None:
+    # f = relu(f) - relu(-f) of every pair at the content layer, with zeros below the mean colour as origin
+    rng = np.random.default_rng(5)
+    first, second = rng.uniform(-100, 100, (2, 3, 32, 32))
+
+    def signal(x: np.ndarray) -> np.ndarray:
+        found = responses(small, x, "relu4_2")["relu4_2"]
+        return found[:256] - found[256:]
+
+    origin = signal(np.zeros((3, 32, 32)))
+    mixed = signal(0.3 * first - 1.7 * second) - origin
+    expected = 0.3 * (signal(first) - origin) - 1.7 * (signal(second) - origin)
+    np.testing.assert_allclose(mixed, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_style_features_are_not_linear_in_the_picture(small: dict[str, np.ndarray]) -> None:
+    x = np.random.default_rng(6).uniform(-100, 100, (3, 32, 32))
+    found, opposite = (responses(small, picture, "relu4_1")["relu4_1"] for picture in (x, -x))
+    odd = (found[:256] - found[256:]) + (opposite[:256] - opposite[256:])  # 0 where f is linear and unbiased
+    assert np.abs(odd[64:]).mean() > 0.2 * np.abs(found[64:256]).mean()
+
+
+def test_filters_come_in_pairs_of_opposite_sign(surrogate: Weights) -> None:
+    for name, array in surrogate.parameters.items():
+        np.testing.assert_array_equal(array[: len(array) // 2], -array[len(array) // 2 :], err_msg=name)
+
+
+def test_no_filter_can_see_a_checkerboard(surrogate: Weights) -> None:
+    sign = np.array([1, -1, 1])
+    for name, array in surrogate.parameters.items():
+        if array.ndim == 4:
+            for pattern in (np.outer(sign, [1, 1, 1]), np.outer([1, 1, 1], sign), np.outer(sign, sign)):
+                assert np.abs((array * pattern).sum(axis=(2, 3))).max() < 1e-5 * np.abs(array).max(), name
+
+
+def test_biases_below_the_first_layer_are_zero_so_that_padding_is_the_mean(surrogate: Weights) -> None:
+    biases = {name: array for name, array in surrogate.parameters.items() if name.endswith("bias")}
+    assert np.abs(biases.pop("conv1_1_bias")).max() > 0
+    assert all(not array.any() for array in biases.values())
+
+
+def test_another_seed_gives_another_network(small: dict[str, np.ndarray]) -> None:
+    other = make_parameters(replace(SMALL, seed=1), deepest="relu2_2")
+    ours, theirs = small["conv2_2_weight"].ravel(), other["conv2_2_weight"].ravel()
+    assert abs(np.corrcoef(ours, theirs)[0, 1]) < 0.5
+
+
+# How a layer is made
+
+
+def test_convolution_is_the_definition() -> None:
+    rng = np.random.default_rng(3)
+    x, weight, bias = rng.standard_normal((3, 5, 7)), rng.standard_normal((4, 3, 3, 3)), rng.standard_normal(4)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    expected = np.empty((4, 5, 7))
+    for o, h, w in np.ndindex(4, 5, 7):
+        expected[o, h, w] = (padded[:, h : h + 3, w : w + 3] * weight[o]).sum() + bias[o]
+    np.testing.assert_allclose(convolve(x, weight, bias), expected, atol=1e-12)
+
+
+def test_pooling_drops_an_odd_row_and_column() -> None:
+    x = np.arange(2 * 5 * 7, dtype=float).reshape(2, 5, 7)
+    assert average_pool(x).shape == (2, 2, 3)
+    assert average_pool(x)[1, 1, 2] == pytest.approx(x[1, 2:4, 4:6].mean())
+
+
+def test_mixed_filters_are_blind_to_the_mean_of_their_input(small: dict[str, np.ndarray]) -> None:
+    weight = small["conv1_2_weight"].astype(float)[8:32]  # a quarter of the first 32 is linear
+    mean = np.reshape((123.68, 116.779, 103.939), (3, 1, 1))
+    maps = [responses(small, dead_leaves(64, (SEED, k)) - mean, "relu1_1")["relu1_1"] for k in range(2)]
+    direction = np.mean([x.mean(axis=(1, 2)) for x in maps], axis=0)
+    seen = np.einsum("oiab,i->oab", weight, direction / np.linalg.norm(direction))
+    # the recipe takes the mean over sampled patches, this one over everything
+    assert np.abs(seen).max() < 0.05 * np.linalg.norm(weight, axis=1).max()
+
+
+@pytest.mark.parametrize(("power", "shrinkage"), [(0.5, 0.0), (0.3, 0.1)])
+def test_a_direction_is_divided_by_a_power_of_its_variance_unless_it_is_weak(power: float, shrinkage: float) -> None:
+    rng = np.random.default_rng(4)
+    variances = np.array([100.0, 9.0, 1.0, 0.01])
+    independent = np.linalg.qr(rng.standard_normal((400, 4)))[0] * 20  # each column has mean square 1
+    patches = (independent * np.sqrt(variances)) @ TAPS
+    filters = whitening_filters(patches[:, None, :], 5000, power, shrinkage, rng).reshape(5000, 9) @ TAPS.T
+    noise = shrinkage * variances.mean()
+    expected = (variances / (variances + noise) ** (1 + power)) ** 2
+    found = np.mean(filters**2, axis=0)
+    np.testing.assert_allclose(found / found[0], expected / expected[0], rtol=0.15)
+
+
+# Determinism
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_builds_with_one_and_two_threads_agree(threads: str, small: dict[str, np.ndarray], tmp_path: Path) -> None:
+    program = (
+        "import sys, numpy as np; from model_zoo.surrogate import Recipe, make_parameters\n"
+        "recipe = Recipe(pictures=2, picture_size=64, patches=256)\n"
+        f"np.savez(sys.argv[1], **make_parameters(recipe, deepest='{DEEPEST}'))"
+    )
+    variables = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+    path = tmp_path / "built.npz"
+    subprocess.run([sys.executable, "-c", program, str(path)], env=os.environ | variables, check=True)
+    with np.load(path) as built:
+        for name, array in small.items():
+            np.testing.assert_allclose(
+                built[name], array, rtol=0, atol=1e-6 * max(1e-9, np.abs(array).max()), err_msg=name
+            )
+
+
+# How it is kept
+
+
+@pytest.fixture
+def quick_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, surrogate: Weights) -> Path:
+    """An empty cache folder, and in place of the recipe something that takes no time."""
+
+    def made(recipe: Recipe, notify: Callable[[str], None]) -> dict[str, np.ndarray]:
+        notify("making conv1_1")
+        time.sleep(0.05)
+        return dict(surrogate.parameters)
+
+    monkeypatch.setenv("NEURAL_STYLE_MMD_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("model_zoo.surrogate.make_parameters", made)
+    return tmp_path / "home"
+
+
+def cached_file(home: Path) -> Path:
+    (path,) = home.glob("*.npz")
+    return path
+
+
+def test_a_line_per_layer_says_how_far_it_is() -> None:
+    lines: list[str] = []
+    make_parameters(SMALL, lines.append, deepest="relu2_1")
+    assert [line.split(": ")[1] for line in lines] == ["conv1_1 (1 of 3)", "conv1_2 (2 of 3)", "conv2_1 (3 of 3)"]
+
+
+def test_it_is_made_once_and_then_read(quick_home: Path) -> None:
+    first: list[str] = []
+    again: list[str] = []
+    made = load_surrogate(notify=first.append)
+    read = load_surrogate(notify=again.append)
+    assert first == ["making conv1_1"]
+    assert again == []
+    assert made.sha256 == read.sha256
+    for name, array in made.parameters.items():
+        np.testing.assert_array_equal(read.parameters[name], array)
+
+
+def test_a_flipped_bit_is_noticed_and_the_network_made_again(quick_home: Path) -> None:
+    made = load_surrogate()
+    path = cached_file(quick_home)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    lines: list[str] = []
+    assert load_surrogate(notify=lines.append).sha256 == made.sha256
+    assert "damaged" in lines[0]
+    assert str(path) in lines[0]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"file": 1}'])
+def test_an_unreadable_record_means_made_again(quick_home: Path, text: str) -> None:
+    load_surrogate()
+    path = cached_file(quick_home).with_suffix(".json")
+    path.write_text(text)
+    lines: list[str] = []
+    load_surrogate(notify=lines.append)
+    assert "made again" in lines[0]
+    assert set(json.loads(path.read_text())) == {"file", "network", "recipe"}
+
+
+def test_two_that_need_it_at_once_make_it_once(quick_home: Path) -> None:
+    lines: list[str] = []
+    threads = [threading.Thread(target=load_surrogate, kwargs={"notify": lines.append}) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum("conv1_1" in line for line in lines) == 1
+
+
+# The pictures it is measured on
+
+
+def test_dead_leaves_are_seeded_pictures_in_range() -> None:
+    first, again, other = dead_leaves(48, 1), dead_leaves(48, 1), dead_leaves(48, 2)
+    assert first.shape == (3, 48, 48)
+    assert first.min() >= 0
+    assert first.max() <= 255
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_dead_leaves_have_the_power_spectrum_of_photographs() -> None:
+    # Photographs: power ~ frequency^-2 in two dimensions (Field, JOSA A 1987); dead leaves come within 0.8 of that.
+    grey = np.stack([dead_leaves(128, seed).mean(axis=0) for seed in range(6)])
+    grey = (grey - grey.mean(axis=(1, 2), keepdims=True)) * np.outer(np.hanning(128), np.hanning(128))
+    power = (np.abs(np.fft.fft2(grey)) ** 2).mean(axis=0)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(128), np.fft.fftfreq(128)))
+    band = (frequency > 0.03) & (frequency < 0.25)
+    slope = np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)[0]
+    assert -3.3 < slope < -1.7
