@@ -15,6 +15,7 @@ import click
 from model_zoo.command_line import OneLineGroup
 from model_zoo.errors import InputError
 
+from .beta_table_command import beta_table
 from .config import METHODS, TransferConfig
 from .presets import PRESETS
 from .score_command import score
@@ -99,6 +100,7 @@ def machine_options(command: Callable) -> Callable:
 @click.group(
     cls=OneLineGroup,
     name="neural-style-mmd",
+    commands=[beta_table, score],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 @click.version_option(package_name="neural-style-mmd")
@@ -263,9 +265,6 @@ def versions() -> None:
     machine = describe_machine()
     click.echo(", ".join(f"{name} {number}" for name, number in machine["versions"].items()))
     click.echo(f"{machine['threads']} threads, {machine['cpu']}, {machine['platform']}")
-
-
-cli.add_command(score)
 
 
 def require_output(path: Path, long_edge: int) -> None:
