@@ -54,6 +54,7 @@ class CellProcess:
     ) -> None:
         self.cell, self.threads = cell, threads
         self.progress: dict[str, Any] = {}
+        self._reason = ""
         self._store, self._timeout = store, timeout
         self.began = self._sign_of_life = monotonic()
         folder = store.running(cell.id)
@@ -92,7 +93,7 @@ class CellProcess:
             return self._end("busy")
         if code == worker.STOPPED:
             return self._end("stopped")
-        return self._failed(_in_words(code, self._last_line()))
+        return self._failed(_in_words(code, self._reason or self._last_line()))
 
     def stop(self) -> None:
         """Tell it to write its checkpoint and end."""
@@ -118,6 +119,7 @@ class CellProcess:
                     self._sign_of_life = monotonic()
                     if "iteration" in message:
                         self.progress = message
+                    self._reason = message.get("reason", self._reason)
 
     def _last_line(self) -> str:
         try:

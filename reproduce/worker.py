@@ -55,7 +55,7 @@ def run_cell(spec_path: Path) -> int:
         task = {"transfer": _transfer, "calibration": _calibrate}[cell.kind]
         return task(cell, spec, store, conversation)
     except InputError as error:
-        log(str(error))
+        conversation.give_reason(str(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         return STOPPED
@@ -99,6 +99,14 @@ class _Conversation:
             sys.stdout = open(os.devnull, "w")
             self.stop()
             self.check()
+
+    def give_reason(self, text: str) -> None:
+        """Why the cell cannot be done; into the log too."""
+        log(text)
+        try:
+            self.tell(always=True, reason=text)
+        except KeyboardInterrupt:
+            pass  # it ends anyway
 
     def note(self, text: str) -> None:
         """A line for the log, told as a sign of life too."""
@@ -145,7 +153,7 @@ def _transfer(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Con
     if result.outcome is Outcome.INTERRUPTED:
         return STOPPED
     if result.outcome is Outcome.DIVERGED:
-        log(f"diverged after {result.record['iterations']} iterations: {result.outcome.remedy}")
+        conversation.give_reason(f"diverged after {result.record['iterations']} iterations: {result.outcome.remedy}")
         checkpoint.unlink(missing_ok=True)
         return DIVERGED
     conversation.tell(always=True, note="scoring")

@@ -332,6 +332,18 @@ def test_the_display_is_a_block_on_a_terminal_and_lines_elsewhere(cells: list[Ce
     assert plain.getvalue() == f"start   {cells[0].label}\n"
 
 
+def test_a_full_disk_is_one_line_and_damages_nothing(
+    store: Store, cells: list[Cell], small: tuple[Grid, Inputs], tmp_path: Path
+) -> None:
+    full = "import resource, sys\nfrom pathlib import Path\nfrom reproduce.worker import run_cell\n"
+    full += "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\nsys.exit(run_cell(Path(sys.argv[1])))\n"
+    tally = do(store, cells[:1], small[1].network, command=script(tmp_path, full))
+    assert tally.done == 0
+    assert "cannot write" in tally.failed[0].reason and "\n" not in tally.failed[0].reason
+    assert not store.cell(cells[0].id).exists()
+    assert do(store, cells[:1], small[1].network).done == 1
+
+
 def test_an_unwritable_folder_ends_the_run_with_one_line(store: Store, cells: list[Cell], small) -> None:
     shutil.rmtree(store.folder / "running")
     (store.folder / "running").write_text("a file in the way")
