@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from .stylization import Progress
+if TYPE_CHECKING:
+    from .stylization import Progress  # at run time it would load MXNet
 
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import model_zoo
 from model_zoo.errors import InputError
-from model_zoo.files import file_hash, make_folder
+from model_zoo.files import cache_home, file_hash, make_folder
 from model_zoo.manifest import manifest
 
 from .figures import PROCEDURAL, Grid, Pair
@@ -169,17 +170,18 @@ def _described(name: str, path: Path, origin: str) -> InputPicture:
 
 
 def _procedural(name: str) -> Path:
-    """The file of a procedural picture, made anew in the cache: the same pixels give the same bytes."""
-    from model_zoo.files import cache_home
-    from model_zoo.samples import pair
+    """The file of a procedural picture, made once in the cache; other code for it makes another file."""
+    from model_zoo import canvas, paintings, samples, scenes
     from neural_style_mmd.images import save_picture
 
     number, _, role = name.removeprefix(PROCEDURAL).partition("-")
     if not number.isdigit() or int(number) >= PROCEDURAL_PAIRS or role not in ("content", "style"):
         raise InputError(f"{name!r} is no procedural picture; write {PROCEDURAL}0-content or {PROCEDURAL}0-style")
-    folder = make_folder(cache_home() / "procedural")
-    chosen = pair(int(number))
-    pixels = chosen.content if role == "content" else chosen.style
+    code = sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in (canvas, paintings, samples, scenes)))
+    folder = make_folder(cache_home() / "procedural" / code.hexdigest()[:12])
     path = folder / f"pair{number}-{role}.png"
-    save_picture(path, pixels)
+    if not path.is_file():
+        made = samples.pair(int(number))
+        for each, pixels in (("content", made.content), ("style", made.style)):
+            save_picture(folder / f"pair{number}-{each}.png", pixels)
     return path
