@@ -1,16 +1,8 @@
 """A stand-in for VGG-19 that needs no download: the same layers with seeded weights, no photograph and no training.
 
-Each layer whitens what it gets. From seeded procedural pictures (dead leaves) the covariance of the layer's 3 x 3
-input patches is measured, and the filters are random mixtures of its leading directions, each divided by a power of its
-variance. They come in pairs f and -f, so that the rectifier loses nothing, and each channel's mean activation is the
-recipe's. There are two kinds:
-
-- Linear filters see only the differences relu(f) - relu(-f) = f of linear filters above them, so they are linear in the
-  picture at any depth. The content layer has no others, so the content loss has nearly the shape of a bowl and the
-  content is found even from a flat start; without them houses were lost in false minima.
-- Mixed filters see all channels, products of many rectifications. They hold the style's strokes.
-
-Filters see no mean of their input and have no bias (but in the first layer), so zero padding looks like the mean.
+The filters are those of `pyramid`. Their strengths are set layer by layer on seeded procedural pictures (dead leaves):
+each kind of channel gets its share, and the mean activation after every rectifier is 45. Nothing but means enters, in
+float64, so builds with different numbers of threads agree.
 
 Related: He, Wang and Hopcroft (2016) and Ustyuzhaninov et al. (ICLR 2017) transfer style with random filters, Baradad
 et al. (NeurIPS 2021) train features on dead leaves. Pictures made with it are no reproduction of the paper's.
@@ -25,16 +17,23 @@ from pathlib import Path
 
 import numpy as np
 
+from .convolution import average_pool, convolve
 from .dead_leaves import dead_leaves
 from .errors import InputError
 from .files import cache_home, file_hash, locked, make_folder, whole_file, write_json
-from .vgg19 import CONTENT_LAYER, Layer, rows_up_to
+from .pyramid import (
+    COLOUR_CHANNELS,
+    EDGE_CHANNELS,
+    hand_down,
+    mixtures,
+    picture_filters,
+    scale_filters,
+)
+from .vgg19 import Layer, rows_up_to
 from .weights import VGG_MEAN_RGB, Preprocessing, Weights
-from .whitening import average_pool, convolve, sample_patches, whitening_filters
 
-RECIPE_VERSION = 2  # raise it whenever the numbers that come out change
+RECIPE_VERSION = 3  # raise it whenever the numbers that come out change
 SEED = 0
-CONTENT_CONVOLUTION = CONTENT_LAYER.replace("relu", "conv")
 
 
 @dataclass(frozen=True)
@@ -43,20 +42,18 @@ class Recipe:
 
     version: int = RECIPE_VERSION
     seed: int = SEED
-    pictures: int = 4
-    picture_size: int = 256
-    patches: int = 4096  # sampled at each layer, over all pictures
-    first_shrinkage: float = 0.2  # conv1_1: colour matters more than the finest detail
-    linear_share: float = 0.25  # of a layer's filters; 1 in conv1_1 and the content layer
-    linear_power: float = 0.5
-    linear_shrinkage: float = 0.1  # 0.01 leaves a weave of fine lines
-    mixed_power: float = 0.3  # 0.5 fills pictures with noise, 0.15 leaves blurs
-    mixed_shrinkage: float = 0.1
+    pictures: int = 2
+    picture_size: int = 192
+    colours: float = 1.5  # strengths of the kinds of channels: mean activation of a pair, in units of the edges'
+    edges: float = 1.0
+    mixtures: float = 0.35  # at 1 the finest detail of pictures is noise
+    fan: int = 4  # channels that a mixture sees
+    colour_gain: float = 0.9  # on colours handed down to the next block; at 0.4 contrast is lost
     mean_activation: float = 45.0  # about VGG-19's: the optimisers' clip at 3HW moves the picture only at this scale
 
 
 def load_surrogate(*, notify: Callable[[str], None] = lambda text: None) -> Weights:
-    """The surrogate network, from the cache folder; on first use it is made, which takes some 20 s.
+    """The surrogate network, from the cache folder; on first use it is made, in some seconds.
 
     The cached file is verified by its sha256 each time; a damaged one is made again. notify gets one line per layer
     made. Two processes that need it at once make it once. InputError where the cache folder cannot be written.
@@ -85,58 +82,49 @@ def make_parameters(
     parameters: dict[str, np.ndarray] = {}
     rows = rows_up_to(deepest)
     convolutions = sum(row.kind == "conv" for row in rows)
-    linear = 0
+    kept = 0
     for row in rows:
         if row.kind == "pool":
             maps = [average_pool(x) for x in maps]
         elif row.kind == "conv":
             notify(f"making the surrogate network: {row.name} ({len(parameters) // 2 + 1} of {convolutions})")
-            patches = sample_patches(maps, recipe.patches, rng)
-            filters, bias, linear = _make_filters(row, patches, linear, recipe, rng)
-            maps, scale = _respond(maps, filters, bias, recipe.mean_activation)
-            for part, half in (("weight", filters * scale[:, None, None, None]), ("bias", bias * scale)):
-                parameters[f"{row.name}_{part}"] = np.concatenate([half, -half]).astype(np.float32)
+            weight, kept, maps = _make_layer(row, maps, kept, recipe, rng)
+            parameters[f"{row.name}_weight"] = weight.astype(np.float32)
+            parameters[f"{row.name}_bias"] = np.zeros(row.channels, np.float32)
     return parameters
 
 
-def _make_filters(
-    row: Layer, patches: np.ndarray, linear: int, recipe: Recipe, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """The first half of a layer's filters, their biases, and how many of them are linear in the picture.
+def _make_layer(
+    row: Layer, maps: list[np.ndarray], kept: int, recipe: Recipe, rng: np.random.Generator
+) -> tuple[np.ndarray, int, list[np.ndarray]]:
+    """One convolution's weight, how many of its channels are to be handed down, and its features of `maps`.
 
-    patches: (n, C, 9) of the input; linear: how many of its pairs of channels are linear.
+    kept: how many of the first channels of `maps` (C, H, W) are colours and edges.
     """
-    half = row.channels // 2
-    mean = patches.mean(axis=(0, 2))
+    new_scale = row.name.endswith("_1")
     if row.in_channels == 3:
-        filters = whitening_filters(patches - mean[:, None], half, recipe.linear_power, recipe.first_shrinkage, rng)
-        return filters, -(filters.sum(axis=(2, 3)) @ mean), half
-    count = half if row.name == CONTENT_CONVOLUTION else int(half * recipe.linear_share)
-    filters = np.zeros((half, row.in_channels, 3, 3))
-    pairs = row.in_channels // 2
-    signal = patches[:, :linear] - patches[:, pairs : pairs + linear]
-    found = whitening_filters(signal, count, recipe.linear_power, recipe.linear_shrinkage, rng)
-    filters[:count, :linear], filters[:count, pairs : pairs + linear] = found, -found
-    if count < half:
-        unit = mean / np.linalg.norm(mean)
-        signal = patches - unit[:, None] * np.einsum("nct,c->nt", patches, unit)[:, None, :]
-        filters[count:] = whitening_filters(signal, half - count, recipe.mixed_power, recipe.mixed_shrinkage, rng)
-    return filters, np.zeros(half), count
-
-
-def _respond(
-    maps: list[np.ndarray], filters: np.ndarray, bias: np.ndarray, level: float
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """relu(f) and relu(-f) of the maps, scaled so that each pair's mean is `level`; and the scales (O / 2,)."""
-    responses = [convolve(x, filters, bias) for x in maps]
-    # The mean of relu(f) and relu(-f) over the pair is half the mean of |f|.
-    now = sum(np.abs(y).sum(axis=(1, 2)) for y in responses) / sum(2 * y[0].size for y in responses)
-    scale = level / now
-    rectified = []
-    for y in responses:
-        y *= scale[:, None, None]
-        rectified.append(np.concatenate([np.maximum(y, 0), np.maximum(-y, 0)]))
-    return rectified, scale
+        passed = np.zeros((0, 3, 3, 3))
+        signed = picture_filters(row.channels // 2, rng)
+        strengths = [recipe.colours] * (COLOUR_CHANNELS // 2) + [recipe.edges] * (EDGE_CHANNELS // 2)
+        kept = COLOUR_CHANNELS + EDGE_CHANNELS
+    else:
+        passed = hand_down(kept, row.in_channels, recipe.colour_gain if new_scale else 1.0)
+        edges = scale_filters(row.in_channels) if new_scale else np.zeros((0, row.in_channels, 3, 3))
+        strengths = [recipe.edges] * len(edges)
+        kept += 2 * len(edges)
+        samples = np.concatenate([x.reshape(len(x), -1) for x in maps], axis=1)
+        count = (row.channels - kept) // 2
+        mixed = mixtures(count, samples.mean(axis=1), samples.std(axis=1), recipe.fan, rng)
+        signed = np.concatenate([edges, mixed])
+    strengths += [recipe.mixtures] * (len(signed) - len(strengths))
+    filters = np.concatenate([passed, np.stack([signed, -signed], axis=1).reshape(-1, *signed.shape[1:])])
+    rectified = [np.maximum(convolve(x, filters, np.zeros(len(filters))), 0) for x in maps]
+    means = np.mean([x.mean(axis=(1, 2)) for x in rectified], axis=0)
+    pairs = means[len(passed) :].reshape(-1, 2).mean(axis=1)
+    gains = np.ones(len(filters))
+    gains[len(passed) :] = np.repeat(recipe.mean_activation * np.array(strengths) / pairs, 2)
+    gains *= recipe.mean_activation / (gains * means).mean()
+    return filters * gains[:, None, None, None], kept, [x * gains[:, None, None] for x in rectified]
 
 
 def _weights(parameters: dict[str, np.ndarray], recipe: Recipe, sha256: str = "") -> Weights:

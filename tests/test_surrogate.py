@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 from model_zoo import Weights, load
+from model_zoo.convolution import average_pool, convolve
 from model_zoo.dead_leaves import dead_leaves
+from model_zoo.pyramid import COLOUR_CHANNELS, EDGE_CHANNELS, mixtures
 from model_zoo.surrogate import RECIPE_VERSION, SEED, Recipe, load_surrogate, make_parameters
 from model_zoo.vgg19 import parameter_shapes, rows_up_to
-from model_zoo.whitening import TAPS, average_pool, convolve, whitening_filters
 
-SMALL = Recipe(pictures=2, picture_size=64, patches=256)  # the same steps on little data,
+SMALL = Recipe(pictures=2, picture_size=64)  # the same steps on little data,
 DEEPEST = "relu4_2"  # and not to the end
 
 
@@ -72,50 +73,53 @@ def test_mean_activation_is_45_after_every_relu(small: dict[str, np.ndarray]) ->
         assert np.mean([found[name] for found in features]) == pytest.approx(45, rel=1e-4), name
 
 
-def test_the_content_features_are_linear_in_the_picture(small: dict[str, np.ndarray]) -> None:
-    # f = relu(f) - relu(-f) of every pair at the content layer, with zeros below the mean colour as origin
-    rng = np.random.default_rng(5)
-    first, second = rng.uniform(-100, 100, (2, 3, 32, 32))
-
-    def signal(x: np.ndarray) -> np.ndarray:
-        found = responses(small, x, "relu4_2")["relu4_2"]
-        return found[:256] - found[256:]
-
-    origin = signal(np.zeros((3, 32, 32)))
-    mixed = signal(0.3 * first - 1.7 * second) - origin
-    expected = 0.3 * (signal(first) - origin) - 1.7 * (signal(second) - origin)
-    np.testing.assert_allclose(mixed, expected, atol=1e-5 * np.abs(expected).max())
+def test_colours_are_handed_down_to_the_content_layer(small: dict[str, np.ndarray]) -> None:
+    # An even colour, off the mean by d along an axis, shows as relu(d) and relu(-d) at any depth, away from the border.
+    shift = np.array([30.0, 0.0, -30.0])  # red against blue: the second axis
+    picture = np.broadcast_to(shift[:, None, None], (3, 64, 64))
+    deep = responses(small, picture, "relu4_2")["relu4_2"][:, 4, 4]
+    opposite = responses(small, -picture, "relu4_2")["relu4_2"][:, 4, 4]
+    assert deep[2] > 0
+    assert deep[3] == 0
+    np.testing.assert_allclose(opposite[[3, 2]], deep[[2, 3]], rtol=1e-4)
+    half = responses(small, picture / 2, "relu4_2")["relu4_2"][:, 4, 4]
+    assert half[2] == pytest.approx(deep[2] / 2, rel=1e-4)
 
 
-def test_style_features_are_not_linear_in_the_picture(small: dict[str, np.ndarray]) -> None:
-    x = np.random.default_rng(6).uniform(-100, 100, (3, 32, 32))
-    found, opposite = (responses(small, picture, "relu4_1")["relu4_1"] for picture in (x, -x))
-    odd = (found[:256] - found[256:]) + (opposite[:256] - opposite[256:])  # 0 where f is linear and unbiased
-    assert np.abs(odd[64:]).mean() > 0.2 * np.abs(found[64:256]).mean()
+@pytest.mark.parametrize("name", ["relu1_1", "relu2_1", "relu3_1", "relu4_1"])
+def test_edges_see_structure_and_not_an_even_colour(name: str, small: dict[str, np.ndarray]) -> None:
+    edges = slice(COLOUR_CHANNELS, COLOUR_CHANNELS + int(name[4]) * EDGE_CHANNELS)
+    even = responses(small, np.full((3, 96, 96), 50.0), name)[name]
+    margin = -(-even.shape[1] // 3)  # beyond the reach of the padding
+    assert np.abs(even[edges, margin:-margin, margin:-margin]).max() < 1e-3
+    stripes = np.broadcast_to(np.where(np.arange(96) // 16 % 2, 50.0, -50.0), (3, 96, 96))
+    seen = responses(small, stripes, name)[name]
+    assert seen[edges].mean() > 5
 
 
-def test_filters_come_in_pairs_of_opposite_sign(surrogate: Weights) -> None:
-    for name, array in surrogate.parameters.items():
-        np.testing.assert_array_equal(array[: len(array) // 2], -array[len(array) // 2 :], err_msg=name)
-
-
-def test_no_filter_can_see_a_checkerboard(surrogate: Weights) -> None:
-    sign = np.array([1, -1, 1])
+def test_new_filters_come_in_pairs_of_opposite_sign(surrogate: Weights) -> None:
     for name, array in surrogate.parameters.items():
         if array.ndim == 4:
-            for pattern in (np.outer(sign, [1, 1, 1]), np.outer([1, 1, 1], sign), np.outer(sign, sign)):
-                assert np.abs((array * pattern).sum(axis=(2, 3))).max() < 1e-5 * np.abs(array).max(), name
+            first = 0 if name.startswith("conv1_1") else COLOUR_CHANNELS + EDGE_CHANNELS * int(name[4])
+            first -= EDGE_CHANNELS * (name[5:7] == "_1" and first > 0)  # the new scale is made here
+            np.testing.assert_array_equal(array[first::2], -array[first + 1 :: 2], err_msg=name)
 
 
-def test_biases_below_the_first_layer_are_zero_so_that_padding_is_the_mean(surrogate: Weights) -> None:
-    biases = {name: array for name, array in surrogate.parameters.items() if name.endswith("bias")}
-    assert np.abs(biases.pop("conv1_1_bias")).max() > 0
-    assert all(not array.any() for array in biases.values())
+def test_no_filter_of_the_picture_can_see_a_checkerboard(surrogate: Weights) -> None:
+    sign = np.array([1, -1, 1])
+    weight = surrogate.parameters["conv1_1_weight"].astype(float)
+    assert np.abs((weight * np.outer(sign, sign)).sum(axis=(2, 3))).max() < 1e-5 * np.abs(weight).max()
+
+
+def test_there_is_no_bias_so_that_padding_is_the_mean_colour(surrogate: Weights) -> None:
+    biases = [array for name, array in surrogate.parameters.items() if name.endswith("bias")]
+    assert len(biases) == 16
+    assert not any(array.any() for array in biases)
 
 
 def test_another_seed_gives_another_network(small: dict[str, np.ndarray]) -> None:
     other = make_parameters(replace(SMALL, seed=1), deepest="relu2_2")
-    ours, theirs = small["conv2_2_weight"].ravel(), other["conv2_2_weight"].ravel()
+    ours, theirs = (found["conv2_2_weight"][-32:].ravel() for found in (small, other))  # mixtures
     assert abs(np.corrcoef(ours, theirs)[0, 1]) < 0.5
 
 
@@ -138,27 +142,13 @@ def test_pooling_drops_an_odd_row_and_column() -> None:
     assert average_pool(x)[1, 1, 2] == pytest.approx(x[1, 2:4, 4:6].mean())
 
 
-def test_mixed_filters_are_blind_to_the_mean_of_their_input(small: dict[str, np.ndarray]) -> None:
-    weight = small["conv1_2_weight"].astype(float)[8:32]  # a quarter of the first 32 is linear
-    mean = np.reshape((123.68, 116.779, 103.939), (3, 1, 1))
-    maps = [responses(small, dead_leaves(64, (SEED, k)) - mean, "relu1_1")["relu1_1"] for k in range(2)]
-    direction = np.mean([x.mean(axis=(1, 2)) for x in maps], axis=0)
-    seen = np.einsum("oiab,i->oab", weight, direction / np.linalg.norm(direction))
-    # the recipe takes the mean over sampled patches, this one over everything
-    assert np.abs(seen).max() < 0.05 * np.linalg.norm(weight, axis=1).max()
-
-
-@pytest.mark.parametrize(("power", "shrinkage"), [(0.5, 0.0), (0.3, 0.1)])
-def test_a_direction_is_divided_by_a_power_of_its_variance_unless_it_is_weak(power: float, shrinkage: float) -> None:
+def test_mixtures_see_a_few_channels_and_not_their_mean() -> None:
     rng = np.random.default_rng(4)
-    variances = np.array([100.0, 9.0, 1.0, 0.01])
-    independent = np.linalg.qr(rng.standard_normal((400, 4)))[0] * 20  # each column has mean square 1
-    patches = (independent * np.sqrt(variances)) @ TAPS
-    filters = whitening_filters(patches[:, None, :], 5000, power, shrinkage, rng).reshape(5000, 9) @ TAPS.T
-    noise = shrinkage * variances.mean()
-    expected = (variances / (variances + noise) ** (1 + power)) ** 2
-    found = np.mean(filters**2, axis=0)
-    np.testing.assert_allclose(found / found[0], expected / expected[0], rtol=0.15)
+    mean, deviation = rng.uniform(10, 100, 40), rng.uniform(1, 50, 40)
+    filters = mixtures(200, mean, deviation, 4, rng)
+    assert set(np.abs(filters).sum(axis=(2, 3)).astype(bool).sum(axis=1)) <= {3, 4}
+    even = np.broadcast_to(mean[:, None, None], (40, 3, 3))
+    assert np.abs((filters * even).sum(axis=1)).max() < 1e-9 * np.abs(filters).max() * mean.max()
 
 
 # Determinism
@@ -168,7 +158,7 @@ def test_a_direction_is_divided_by_a_power_of_its_variance_unless_it_is_weak(pow
 def test_builds_with_one_and_two_threads_agree(threads: str, small: dict[str, np.ndarray], tmp_path: Path) -> None:
     program = (
         "import sys, numpy as np; from model_zoo.surrogate import Recipe, make_parameters\n"
-        "recipe = Recipe(pictures=2, picture_size=64, patches=256)\n"
+        "recipe = Recipe(pictures=2, picture_size=64)\n"
         f"np.savez(sys.argv[1], **make_parameters(recipe, deepest='{DEEPEST}'))"
     )
     variables = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)

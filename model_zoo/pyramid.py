@@ -1,0 +1,113 @@
+"""The surrogate network's filters: a pyramid of colours, edges and mixtures, in VGG-19's shape.
+
+Every layer has three kinds of channels, always in this order:
+
+- colours: how far the picture is from the mean colour along an axis of colour space, and along its opposite;
+- edges: slopes, lines and spots of the three opponent colours at four orientations, at the scale of this block and of
+  every block before it;
+- mixtures: sums of slopes, lines and means of a few channels of the layer before, drawn at random.
+
+New channels come in pairs f and -f, so that the rectifier loses nothing. Colours and edges, once rectified, are handed
+down unchanged, as no rectifier touches them again; so the gradient of a deep layer reaches colour and edges directly,
+and the optimisation finds the content even from a flat start. Pooling turns the edges of one block into the amount of
+edge in a neighbourhood, the statistic of textures in Portilla and Simoncelli (IJCV 2000) and in the scattering
+transform (Bruna and Mallat, PAMI 2013).
+
+There is no bias, and zero is the mean colour, so padding looks like the mean. Every filter vanishes at the Nyquist
+frequency of both axes together, so neither a feature nor a gradient can hold a checkerboard.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_SMOOTH, _SLOPE, _CURVE = np.array([1, 2, 1]) / 4, np.array([-1, 0, 1]) / 2, np.array([-1, 2, -1]) / 4
+_ACROSS, _DOWN = np.outer(_SMOOTH, _SLOPE), np.outer(_SLOPE, _SMOOTH)
+_LINE_ACROSS, _LINE_DOWN, _TWIST = np.outer(_SMOOTH, _CURVE), np.outer(_CURVE, _SMOOTH), np.outer(_SLOPE, _SLOPE)
+_BLUR = np.outer(_SMOOTH, _SMOOTH)
+_CENTRE = np.zeros((3, 3))
+_CENTRE[1, 1] = 1.0
+_POINT = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 8  # the centre, as sharp as blindness to checkerboards allows
+
+OPPONENTS = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+"""Orthonormal axes of colour space, rows of RGB: light, red against blue, magenta against green."""
+
+_COLOURS = np.array(
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]]
+) / np.sqrt([[1], [1], [1], [3], [3], [3], [3]])  # fmt: skip
+"""The colour channels' axes, in opponent coordinates: the three axes themselves, and the diagonals between them."""
+
+_ORIENTATIONS = np.arange(4) * np.pi / 4
+
+
+def slope(angle: float) -> np.ndarray:
+    """The derivative along `angle`, (3, 3)."""
+    return np.cos(angle) * _ACROSS + np.sin(angle) * _DOWN
+
+
+def line(angle: float) -> np.ndarray:
+    """Minus the second derivative along `angle`, (3, 3)."""
+    c, s = np.cos(angle), np.sin(angle)
+    return c**2 * _LINE_ACROSS + s**2 * _LINE_DOWN - c * s * _TWIST
+
+
+SPOT = _LINE_ACROSS + _LINE_DOWN
+
+_EDGES = [
+    *((0, shape(angle)) for shape in (slope, line) for angle in _ORIENTATIONS),
+    (0, SPOT),
+    *((axis, tap) for axis in (1, 2) for tap in (*map(slope, _ORIENTATIONS), SPOT)),
+]
+"""(opponent axis, 3 x 3 shape) of the edge filters of one scale: lines only in light, where pictures have most."""
+
+COLOUR_CHANNELS, EDGE_CHANNELS = 2 * len(_COLOURS), 2 * len(_EDGES)
+
+
+def picture_filters(count: int, rng: np.random.Generator) -> np.ndarray:
+    """The signed filters of the first layer, (count, 3, 3, 3) on RGB: colours, edges, then random ones."""
+    colours = np.einsum("ka,ac,ij->kcij", _COLOURS, OPPONENTS, _POINT)
+    edges = np.stack([np.einsum("c,ij->cij", OPPONENTS[axis], tap) for axis, tap in _EDGES])
+    random = [
+        np.einsum("c,ij->cij", (rng.standard_normal(3) * (1, 0.7, 0.7)) @ OPPONENTS, _random_tap(rng, 0.0))
+        for _ in range(count - len(colours) - len(edges))
+    ]
+    return np.concatenate([colours, edges, np.stack(random)])
+
+
+def scale_filters(channels: int) -> np.ndarray:
+    """The edges of a new scale, (len(_EDGES), channels, 3, 3), from the pairs of the first three colours."""
+    filters = np.zeros((len(_EDGES), channels, 3, 3))
+    for found, (axis, tap) in zip(filters, _EDGES, strict=True):
+        found[2 * axis], found[2 * axis + 1] = tap, -tap
+    return filters
+
+
+def mixtures(count: int, mean: np.ndarray, deviation: np.ndarray, fan: int, rng: np.random.Generator) -> np.ndarray:
+    """Random filters (count, C, 3, 3), each of `fan` of the channels in units of their `deviation` (C,).
+
+    Tap by tap they are blind to the `mean` (C,) of the channels they see.
+    """
+    filters = np.zeros((count, len(mean), 3, 3))
+    for found in filters:
+        chosen = rng.choice(len(mean), fan, replace=False)
+        taps = np.stack([_random_tap(rng, 0.5) for _ in chosen]) / deviation[chosen, None, None]
+        unit = mean[chosen] / np.linalg.norm(mean[chosen])
+        found[chosen] = taps - unit[:, None, None] * np.einsum("c,cij->ij", unit, taps)
+    return filters
+
+
+def hand_down(kept: int, channels: int, colour_gain: float) -> np.ndarray:
+    """Filters (kept, channels, 3, 3) that pass the first `kept` channels on, the colours times `colour_gain`."""
+    filters = np.zeros((kept, channels, 3, 3))
+    filters[np.arange(kept), np.arange(kept)] = _CENTRE
+    filters[:COLOUR_CHANNELS] *= colour_gain
+    return filters
+
+
+def _random_tap(rng: np.random.Generator, means: float) -> np.ndarray:
+    """A random slope and line, or with probability `means` a blur with a random sign and strength."""
+    angle = rng.uniform(0, np.pi)
+    strengths = rng.standard_normal(3)
+    if rng.random() < means:
+        return strengths[0] * _BLUR
+    return strengths[1] * slope(angle) + strengths[2] * line(angle)
