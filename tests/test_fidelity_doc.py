@@ -112,3 +112,20 @@ def test_the_mxnet_examples_setting_is_one():
     numbers["beta_prime"] = (numbers["beta_prime"],)
     config = TransferConfig(**(values | numbers))
     assert (config.optimizer, config.momentum, config.fixed_beta_prime) == ("nag", 0.95, {"gram": 4.0})
+
+
+def test_the_releases_constants_in_the_papers_normalisation():
+    """0.1 M, 500 M, 1000 M and 7.5e13 / N over the paper's gradients, halved for the content's factor 2."""
+    positions = {"relu1_1": 256 * 192, "relu2_1": 128 * 96, "relu3_1": 64 * 48, "relu4_1": 32 * 24, "relu5_1": 16 * 12}
+    channels = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1": 512}
+    factors = {
+        "linear": lambda n, m: 1000 * m,
+        "poly": lambda n, m: 0.1 * m,
+        "gaussian": lambda n, m: 7.5e13 / n,
+        "bn": lambda n, m: 500 * m,
+    }
+    (_, *layers), _, *found = rows("The paper has one beta'")
+    assert layers == list(positions) and [cells[0] for cells in found] == list(factors)
+    for method, *values in found:
+        for layer, value in zip(layers, values, strict=True):
+            assert float(value) == pytest.approx(factors[method](channels[layer], positions[layer]) / 2, rel=5e-3)
