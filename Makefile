@@ -12,16 +12,40 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 help: ## List the targets.
 	@echo "make TARGET [VARIABLE=value ...]"
+	@printf '  %-12s %s\n' 'figure1..4' 'A figure of the paper into out/. PREVIEW=1, SIZE=, ITERATIONS=, WEIGHTS=, INPUTS=, OUT=, JOBS=.' figures 'All four.'
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/installed ## Four pictures by the paper's four methods: out/demo/demo.png. CONTENT=, STYLE= for your own.
 	@$(RUN) -m neural_style_mmd demo $(if $(CONTENT)$(STYLE),"$(CONTENT)" "$(STYLE)") -o "$(or $(OUT),out/demo)"
+
+figures: figure1 figure2 figure3 figure4
+
+figure1 figure2 figure3 figure4: $(VENV)/installed
+	@$(RUN) -m reproduce $@ $(if $(PREVIEW),--preview) $(if $(SIZE),--size $(SIZE)) \
+	$(if $(ITERATIONS),--iterations $(ITERATIONS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+	$(if $(INPUTS),--inputs "$(INPUTS)") $(if $(OUT),--out "$(OUT)") $(if $(JOBS),--jobs $(JOBS))
+
+report: $(VENV)/installed ## Make the reports of out/ anew, without computing.
+	@$(RUN) -m reproduce report $(if $(OUT),--out "$(OUT)")
+
+verify: $(VENV)/installed ## Check the paper's equations and this package's claims on this machine (2 minutes).
+	@$(RUN) -m neural_style_mmd verify
 
 test: $(VENV)/installed ## The tests (without the slow ones).
 	@$(RUN) -m pytest -q
 
 test-slow: $(VENV)/installed ## The slow tests.
 	@$(RUN) -m pytest -q -m slow
+
+test-formats: $(VENV)/installed ## The readers against torch, safetensors and onnx themselves (installs them).
+	@$(PIP) torch==2.13.0 safetensors onnx 'numpy<2'
+	@$(RUN) -m pytest -q tests/formats_by_library.py
+
+test-browser: $(VENV)/installed ## The report in a headless Chromium.
+	@$(RUN) -m pytest -q tests/browser
+
+fuzz: $(VENV)/installed ## Fuzz every reader of weight files for a minute.
+	@$(RUN) tests/fuzz/fuzz_readers.py --seconds 60
 
 check: $(VENV)/installed-dev ## Lint, format and types.
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
@@ -32,7 +56,7 @@ bench: $(VENV)/installed ## Time an iteration of each method against the bare ne
 clean: ## Remove the environment and everything that was made.
 	rm -rf $(VENV) out build dist *.egg-info
 
-.PHONY: help demo test test-slow check bench clean
+.PHONY: help demo figure1 figure2 figure3 figure4 figures report verify test test-slow test-formats test-browser fuzz check bench clean
 
 # A stamp is written only after a complete installation, so an interrupted one is repeated.
 $(VENV)/installed: pyproject.toml
