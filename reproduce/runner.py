@@ -124,12 +124,19 @@ def _free_memory() -> int:
 
 
 def estimate(store: Store, cells: Sequence[Cell], network: Network, threads: int, jobs: int) -> Estimate | None:
-    """From an iteration measured now, with as many processes at once as will run; None where it fails."""
-    first = next((cell for cell in cells if cell.kind == "transfer"), None)
-    if first is None:
+    """From an iteration of the dearest cell measured now, with as many processes at once as will run; None where it
+    fails."""
+    transfers = [cell for cell in cells if cell.kind == "transfer"]
+    if not transfers:
         return None
-    measured = supervisor.measure(store, first, network, threads, jobs)
+    measured = supervisor.measure(store, max(transfers, key=_cost), network, threads, jobs)
     return Estimate(**measured) if measured else None
+
+
+def _cost(cell: Cell) -> tuple:
+    """Orders cells by the time of an iteration: size, depth, the sampling method, the number of methods."""
+    config = cell.content["config"]
+    return config["size"], len(config["layers"]), "gaussian" in config["method"], len(config["method"])
 
 
 def run_locally(
