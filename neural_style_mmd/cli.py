@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +187,8 @@ def calibrate(
             f"{name:10}{norms['total']:14.6g}{balance.beta_prime[name]:14.6g}"
             f"{balance.ratio_at_point or 0:8.3f}{balance.ratio_at_start or float('nan'):12.4g}  {layers}"
         )
+    if fixed := replace(config, method=methods, fusion=(), beta_prime=()).fixed_beta_prime:
+        click.echo("beta' that the setting fixes: " + ", ".join(f"{name} {value:g}" for name, value in fixed.items()))
 
 
 @cli.command()

@@ -264,3 +264,25 @@ def test_the_layer_function_takes_presets():
     f, s = np.random.default_rng(0).uniform(0, 2, (2, 4, 10))
     paper, release = (discrepancy(f, s, "linear", preset).value for preset in ("paper", "release"))
     assert release == pytest.approx(2e3 * 10 / 2 * paper)
+
+
+def test_the_releases_total_variation_is_kept_apart_from_what_is_clipped(pictures, network):
+    setting = prepare(*pictures, small_release(tv_weight=3.0), weights=network)
+    evaluation = setting.objective.evaluate(setting.point, {"tv": 3.0})
+    padded = np.pad(setting.point, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    neighbours = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    expected = 3 / 8 * (4 * setting.point - neighbours)
+    np.testing.assert_allclose(evaluation.unclipped, expected, rtol=1e-4, atol=1e-3)
+    assert not evaluation.gradient.any()
+    np.testing.assert_array_equal(evaluation.whole_gradient, evaluation.unclipped)
+    assert evaluation.total == pytest.approx((setting.point * expected).sum() / 2, rel=1e-4)
+    free = prepare(*pictures, small_config(tv_weight=3.0), weights=network).objective
+    assert free.evaluate(setting.point, {"tv": 3.0}).unclipped is None
+
+
+def test_calibrate_tells_the_presets_constants_beside_what_it_measures(pictures, small_network):
+    options = ["--preset", "release", "--layers", "relu1_1", "--content-layer", "relu2_1", "--size", "32"]
+    result = CliRunner().invoke(cli, ["calibrate", *map(str, pictures), *options, "--method", "bn"])
+    assert result.stdout.splitlines()[-1] == "beta' that the setting fixes: bn 1000"
+    paper = CliRunner().invoke(cli, ["calibrate", *map(str, pictures), *options[2:], "--method", "bn"])
+    assert "fixes" not in paper.stdout
