@@ -24,10 +24,10 @@ class OneLineGroup(click.Group):
         try:
             result = super().main(*args, **kwargs)
         except (InputError, click.ClickException) as error:
-            if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 and later
-                error.show()
-                sys.exit(2)
             message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 and later
+                click.echo(message, err=True)
+                sys.exit(2)
             click.echo(f"{name}: {' '.join(message.split())}", err=True)
             sys.exit(2)
         except (KeyboardInterrupt, click.Abort):

@@ -15,8 +15,8 @@ from .sheet import contact_sheet
 
 METHODS = ("linear", "poly", "gaussian", "bn")  # the order of the paper's figures
 SETTINGS: dict[str, Any] = {"size": 256, "gamma": 5.0, "optimizer": "lbfgs", "iterations": 60}
-"""Our choice: four pictures within five minutes on two cores, by the optimiser that gets furthest in that time; gamma is
-that of the paper's Figure 4 and of half of its Figure 3."""
+"""Our choice: four pictures within five minutes on two cores, by the optimiser that gets furthest in that time. gamma
+is that of the paper's Figure 4 and of half of its Figure 3."""
 
 
 def make_demo(

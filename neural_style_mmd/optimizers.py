@@ -118,8 +118,8 @@ def _named(slots) -> dict:
 def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]) -> None:
     """SciPy's L-BFGS-B without bounds, in stretches of LBFGS_MEMORY iterations.
 
-    It works in units of sqrt(3HW), because SciPy's first step has length 1 whatever the function: one grey level for
-    the average pixel then.
+    SciPy's first step has length 1 whatever the function, so it works in a unit of its own: at the start one grey level
+    for the average pixel, later the last step's length, or a new stretch would look like the end of all change.
     """
     stretch = state
     while True:
@@ -140,7 +140,7 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
             norm = float(np.linalg.norm(run.last.gradient))
             on_iterate(Iterate(run.iteration + 1, x, run.last, 0.0, norm, False, lambda: None))
             return
-        stretch = State(run.x, run.iteration)
+        stretch = run.end()
 
 
 class _Stop(Exception):
@@ -152,13 +152,18 @@ class _Stretch:
 
     def __init__(self, evaluate: Evaluate, start: State, on_iterate: Callable[[Iterate], bool]) -> None:
         self._evaluate, self._shape, self._on_iterate = evaluate, start.x.shape, on_iterate
-        self._start, self._unit = start, float(np.sqrt(start.x.size))
+        self._start, self._unit = start, float(start.slots.get("unit", np.sqrt(start.x.size)))
+        self._step = self._unit
         self.iteration, self.x = start.iteration, start.x.astype(np.float64)
         self.last: Evaluation
 
     def start(self) -> np.ndarray:
         """The first point, in SciPy's units."""
         return self.x.ravel() / self._unit
+
+    def end(self) -> State:
+        """From where the next stretch goes on."""
+        return State(self.x, self.iteration, {"unit": np.array(self._step)})
 
     def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """In SciPy's units."""
@@ -168,8 +173,9 @@ class _Stretch:
     def accepted(self, point: np.ndarray) -> None:
         """SciPy's callback; the last evaluation was at `point`, because the line search ends where it accepts."""
         before, self.x, self.iteration = self.x, self._picture(point), self.iteration + 1
+        self._step = float(np.linalg.norm((self.x - before).ravel())) or self._unit
         ends = self.iteration - self._start.iteration == LBFGS_MEMORY
-        resume_from = State(self.x, self.iteration) if ends else None
+        resume_from = self.end() if ends else None
         norm = float(np.linalg.norm(self.last.gradient.astype(np.float64)))
         change = _relative_change(self.x, before)
         iterate = Iterate(
