@@ -11,7 +11,7 @@ from . import losses
 from ._mxnet import mx
 from .single_layer import bound_loss
 
-REPEATS = 5
+REPEATS = 7
 
 
 def seconds(run: Callable[[], None], repeats: int = REPEATS) -> float:

@@ -136,7 +136,7 @@ def _sampling(network: Weights) -> Iterator[Line]:
     error = np.mean(estimates) - claims.gaussian_unbiased(f, s, variance)
     z = abs(error) / (np.std(estimates, ddof=1) / np.sqrt(DRAWS))
     yield Line(f"the estimator is unbiased, sigma^2 held: |z| over {DRAWS} draws", "3.2, [9]", float(z), 4.0)
-    sizes = (4096, 8192, 16384, 32768)
+    sizes = (8192, 16384, 32768, 65536)
     sampled = costs.exponent(sizes, [costs.loss_seconds("gaussian", 64, m) for m in sizes])
     yield Line("its cost grows as M^p: p", "3.2: linear complexity", sampled)
     sizes = (256, 512, 1024, 2048)
