@@ -112,6 +112,7 @@ class TransferConfig:
     clip: float = _choice("Limit of the gradient's norm in units of 3HW, for sgd, nag and adam; 0 for none.")
     iterations: int = _choice("Largest number of iterations.")
     stop_change: float = _choice("Stop when the picture's relative change falls below this; 0 never.")
+    stop_after: int = _choice("Updates after which a small change may stop.")
     time_limit: float = _choice("Stop after this many seconds of optimisation; 0 for no limit.")
     rounding: str = _choice("From the last iterate to 8 bits: nearest or floor.")
     denoise: float = _choice("Weight of Chambolle's total variation denoising of the 8-bit result; 0 for none.")
@@ -255,6 +256,7 @@ _LIMITS = tuple(
     for limit, names in (
         (_NOT_NEGATIVE, ("fusion", "gamma", "alpha", "poly_c", "layer_weights", "tv_weight", "style_size", "seed")),
         (_NOT_NEGATIVE, ("learning_rate", "weight_decay", "decay_every", "clip", "stop_change", "time_limit")),
+        (_NOT_NEGATIVE, ("stop_after",)),
         (_NOT_NEGATIVE, ("init_amplitude", "step_scale", "denoise")),
         (_POSITIVE, ("beta_prime", "decay_factor", "content_factor", "bandwidth")),
         (_AT_LEAST_1, ("size", "iterations")),

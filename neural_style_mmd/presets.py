@@ -56,6 +56,7 @@ PAPER: Mapping[str, Choice] = {
     "clip": Choice(1.0, "MXNet example"),
     "iterations": Choice(500, "paper, 4"),
     "stop_change": Choice(0.005, "paper, 4"),
+    "stop_after": Choice(10, "ours; with momentum 0.9 a step takes 10 updates to reach its length"),
     "time_limit": Choice(0.0, "ours"),
     "rounding": Choice("nearest", "ours"),
     "denoise": Choice(0.0, "ours; the paper says nothing of it"),
@@ -92,6 +93,7 @@ RELEASE: Mapping[str, Choice] = {
     "clip": Choice(1.0, "NS:297, 307-311"),
     "iterations": Choice(1000, "NS:34"),
     "stop_change": Choice(0.005, "NS:322-328"),
+    "stop_after": Choice(0, "NS:322-328: from the first step"),
     "rounding": Choice("floor", "NS:109-117"),
     "denoise": Choice(0.02, "NS:109-127, 346"),
 }

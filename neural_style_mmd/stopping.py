@@ -40,16 +40,19 @@ class StoppingRule:
     """The paper's rule (section 4): relative change under 0.5 %, or 500 iterations; and a limit in seconds.
 
     stop_change: least |x_t - x_(t-1)| / |x_t| of the mean-subtracted picture that goes on; 0 goes on always.
+    stop_after: number of updates after which a small change may stop. The paper gives none; but the first steps of a
+        method with momentum are short, and a run from the content picture would end with its first.
     time_limit: in seconds; 0 for none.
     """
 
     stop_change: float
     iterations: int
     time_limit: float
+    stop_after: int = 0
 
     def outcome(self, iteration: int, change: float, seconds: float) -> Outcome | None:
         """The outcome after `iteration` updates, or None to go on."""
-        if change < self.stop_change:
+        if change < self.stop_change and iteration > self.stop_after:
             return Outcome.SMALL_CHANGE
         if iteration >= self.iterations:
             return Outcome.ITERATION_LIMIT

@@ -223,7 +223,7 @@ class _Run:
         self._setting, self._on_iterate, self._path = setting, on_iterate, path
         self._checkpointer = checkpointer
         config = setting.config
-        self._rule = StoppingRule(config.stop_change, config.iterations, config.time_limit)
+        self._rule = StoppingRule(config.stop_change, config.iterations, config.time_limit, config.stop_after)
         self._outcome: Outcome | None = None
         self._trace: list[dict[str, Any]] = []
         self._notes: list[str] = []
@@ -315,7 +315,7 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on; the limits may change."""
-        limits = ("iterations", "time_limit", "stop_change", "weights", "offline")
+        limits = ("iterations", "time_limit", "stop_change", "stop_after", "weights", "offline")
         config = {key: value for key, value in self._setting.config.as_dict().items() if key not in limits}
         inputs = {name: entry["sha256"] for name, entry in self._setting.inputs.items()}
         return {

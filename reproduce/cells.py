@@ -22,7 +22,18 @@ CALIBRATIONS = ("figure", "pair")
 
 _NOT_IN_ID = ("weights", "offline", "time_limit", "beta_prime")
 _NOT_IN_RECIPE = (
-    *(*_NOT_IN_ID, "method", "fusion", "gamma", "seed", "iterations", "stop_change", "init", "init_amplitude"),
+    *(
+        *_NOT_IN_ID,
+        "method",
+        "fusion",
+        "gamma",
+        "seed",
+        "iterations",
+        "stop_change",
+        "stop_after",
+        "init",
+        "init_amplitude",
+    ),
     *("optimizer", "learning_rate", "momentum", "weight_decay", "decay_factor", "decay_every", "clip", "step_scale"),
     *("fusion_rule", "rounding", "denoise"),
 )

@@ -31,6 +31,7 @@ PAPER = {  # section 4, and Eq. 4
     "balance": "measured",
     "iterations": 500,
     "stop_change": 0.005,
+    "stop_after": 10,
     "tv_weight": 0.0,
     "denoise": 0.0,
 }
@@ -64,6 +65,7 @@ RELEASE = {  # the released code at a79b913
     "size": 600,
     "iterations": 1000,
     "stop_change": 0.005,
+    "stop_after": 0,
 }
 
 

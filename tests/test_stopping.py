@@ -12,18 +12,19 @@ from neural_style_mmd.stopping import StoppingRule
 
 def paper():
     config = TransferConfig()
-    return StoppingRule(config.stop_change, config.iterations, config.time_limit)
+    return StoppingRule(config.stop_change, config.iterations, config.time_limit, config.stop_after)
 
 
 def test_the_papers_numbers_are_the_default():
-    assert paper() == StoppingRule(stop_change=0.005, iterations=500, time_limit=0.0)
+    assert paper() == StoppingRule(stop_change=0.005, iterations=500, time_limit=0.0, stop_after=10)
 
 
 @pytest.mark.parametrize(
     ("iteration", "change", "seconds", "outcome"),
     [
-        (1, 0.00499, 0, Outcome.SMALL_CHANGE),
-        (1, 0.005, 0, None),  # "under 0.5 %"
+        (11, 0.00499, 0, Outcome.SMALL_CHANGE),
+        (11, 0.005, 0, None),  # "under 0.5 %"
+        (10, 0.0, 0, None),  # momentum takes ten updates to build up
         (499, 0.1, 1e9, None),
         (500, 0.1, 0, Outcome.ITERATION_LIMIT),
         (500, 0.001, 0, Outcome.SMALL_CHANGE),
@@ -75,6 +76,11 @@ def test_small_change(pictures):
     check(result, Outcome.SMALL_CHANGE)
     changes = [entry["change"] for entry in result.record["trace"]]
     assert changes[-1] < 0.02 and all(change >= 0.02 for change in changes[:-1]) and len(changes) > 3
+
+
+def test_a_run_from_the_content_picture_does_not_end_with_its_first_short_steps(pictures):
+    result = run(pictures, init="content", stop_change=0.005, iterations=12)
+    assert result.record["iterations"] > 10
 
 
 def test_change_is_relative_to_the_mean_subtracted_picture(pictures):
