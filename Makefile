@@ -42,7 +42,7 @@ test-formats: $(VENV)/installed ## The readers against torch, safetensors and on
 	@$(RUN) -m pytest -q tests/formats_by_library.py
 
 test-browser: $(VENV)/installed ## The report in a headless Chromium.
-	@$(RUN) -m pytest -q tests/browser
+	@TEST_BROWSER=1 $(RUN) -m pytest -q -m "slow or not slow" tests/browser
 
 fuzz: $(VENV)/installed ## Fuzz every reader of weight files for a minute.
 	@$(RUN) tests/fuzz/fuzz_readers.py --seconds 60
