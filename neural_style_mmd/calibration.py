@@ -18,7 +18,8 @@ from .objective import Objective, noise, style_term
 
 POINT_AMPLITUDE = 20.0
 """Our choice: the point must have a picture's texture. At a flat picture the ratio of the methods' norms is another, by
-a factor of hundreds with the surrogate (docs/FIDELITY.md has the table), and at the content picture itself the content gradient is 0."""
+a factor of hundreds with the surrogate (docs/FIDELITY.md has the table), and at the content picture itself the content
+gradient is 0."""
 
 RECONSTRUCTION_AMPLITUDE = 100.0  # without a content picture: noise of a picture's contrast
 
