@@ -16,8 +16,9 @@ from model_zoo.vgg19 import LAYERS, STYLE_LAYERS
 from model_zoo.weights import Weights
 
 from .config import TransferConfig
+from .evaluation import style_term
 from .images import WRITABLE, read_picture
-from .objective import Objective, style_term
+from .objective import Objective
 from .presets import RELEASE_BETA_PRIME, RELEASE_LAYER_SCALES
 from .stylization import Setting, prepare
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from model_zoo.errors import InputError
 
 from .config import TransferConfig
-from .objective import Objective, noise, style_term
+from .evaluation import noise, style_term
+
+if TYPE_CHECKING:
+    from .objective import Objective
 
 POINT_AMPLITUDE = 20.0
 """Our choice: the point must have a picture's texture. At a flat picture the ratio of the methods' norms is another, by

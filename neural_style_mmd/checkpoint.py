@@ -10,6 +10,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,10 +20,17 @@ import numpy as np
 from model_zoo.errors import InputError
 from model_zoo.files import whole_file
 
-from .optimizers import State
-
 SCHEMA = 1
 INTERVAL = 30.0  # seconds
+
+
+@dataclass(frozen=True)
+class State:
+    """From where an optimisation goes on: the picture after `iteration` updates, and the optimiser's own arrays."""
+
+    x: np.ndarray  # float32 (1, 3, H, W); float64 for L-BFGS
+    iteration: int = 0
+    slots: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def save(path: Path, state: State, run: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ from .presets import PRESETS
 from .score_command import score
 
 if TYPE_CHECKING:
+    from model_zoo.weights import Weights
+
     from .stylization import Progress, Result
 
 
@@ -295,6 +297,7 @@ def run(
     snapshot_every: int | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    weights: Weights | None = None,
     quiet: bool = False,
 ) -> Result:
     """One transfer with a progress line; the first Ctrl-C or SIGTERM ends it after the iteration in hand."""
@@ -325,7 +328,7 @@ def run(
     try:
         return make(
             content, style, config, on_iterate=on_iterate, checkpoint_path=checkpoint, device=device, threads=threads,
-            notify=_nothing if quiet else _say, command=sys.argv,
+            weights=weights, notify=_nothing if quiet else _say, command=sys.argv,
         )  # fmt: skip
     finally:
         line.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import model_zoo
 from model_zoo.files import make_folder
 
 from .config import TransferConfig
@@ -39,14 +40,14 @@ def make_demo(
         (label, resize(read_picture(path).pixels, SETTINGS["size"]))
         for label, path in (("content", content), ("style", style))
     ]
+    weights = model_zoo.load(notify=say)
     for method in METHODS:
         say(f"{method}:")
         config = TransferConfig(method=(method,), **SETTINGS)
-        result = run(content, style, config, threads=threads)
+        result = run(content, style, config, threads=threads, weights=weights)
         save(folder / f"{method}.png", result)
         cells.append((method, result.image))
-    weights = result.record["weights"]
-    surrogate = weights["kind"] == "surrogate"
+    surrogate = weights.kind == "surrogate"
     sheet = contact_sheet(
         [cells[:3], cells[3:]],
         title=f"Demystifying Neural Style Transfer: four methods, gamma {SETTINGS['gamma']:g}",
@@ -54,7 +55,7 @@ def make_demo(
     )
     path = folder / "demo.png"
     save_picture(path, sheet, picture_text(result.record))
-    return path, f"{weights['kind']} ({SURROGATE_NOTICE})" if surrogate else weights["kind"]
+    return path, f"{weights.kind} ({SURROGATE_NOTICE})" if surrogate else weights.kind
 
 
 def _write_samples(folder: Path) -> tuple[str, str]:

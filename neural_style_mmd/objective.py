@@ -8,7 +8,6 @@ MakeLoss, which ignores head gradients (a test pins both).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,47 +18,10 @@ from model_zoo.weights import Weights
 from . import _mxnet, losses
 from ._mxnet import mx
 from .config import TransferConfig
+from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .images import require_size
 from .network import vgg19_symbol
 from .presets import layer_scale
-
-FIXED_DRAW = 0
-"""The draw of the Gaussian method's pairs that ratios, metrics and reported objectives use; iterations use 1, 2, ..."""
-
-_NOISE_STREAM, _PAIRS_STREAM = 0, 1
-
-
-def noise(shape: tuple[int, ...], amplitude: float, seed: int, draw: int = 0) -> np.ndarray:
-    """float32 noise, uniform within plus and minus `amplitude`, from NumPy's PCG64 seeded with (seed, draw)."""
-    rng = np.random.default_rng((seed, _NOISE_STREAM, draw))
-    return rng.uniform(-amplitude, amplitude, shape).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The objective at one picture.
-
-    terms: the true value of each term, unweighted: "content", "style.<method>.<layer>", "tv".
-    total: the weighted sum of the terms.
-    gradient: float32 (1, 3, H, W), the gradient of `total` with respect to the picture, but for `unclipped`.
-    unclipped: the rest of it, the total variation's where the setting tv_form is "release"; a step adds it after
-        clipping. None otherwise.
-    """
-
-    terms: Mapping[str, float]
-    total: float
-    gradient: np.ndarray
-    unclipped: np.ndarray | None = None
-
-    @property
-    def whole_gradient(self) -> np.ndarray:
-        """The gradient of `total`."""
-        return self.gradient if self.unclipped is None else self.gradient + self.unclipped
-
-
-def style_term(method: str, layer: str) -> str:
-    """The dotted name of a style term."""
-    return f"style.{method}.{layer}"
 
 
 class Objective:
@@ -218,7 +180,7 @@ class Objective:
             return
         order = list(LAYERS)
         for layer in self.config.layers:
-            rng = np.random.default_rng((self.config.seed, _PAIRS_STREAM, draw, order.index(layer)))
+            rng = np.random.default_rng((self.config.seed, PAIRS_STREAM, draw, order.index(layer)))
             drawn = losses.draw_pairs(_positions(layer, self.shape), _positions(layer, self._style_shape), rng)
             for key, pairs in drawn.items():
                 self._pairs[f"{style_term('gaussian', layer)}.{key}"][:] = pairs

@@ -6,29 +6,20 @@ What the paper leaves open is the MXNet example's: SGD with rate 1e-3, momentum 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
 
 from ._mxnet import mx
+from .checkpoint import State
 from .config import TransferConfig
-from .objective import FIXED_DRAW, Evaluation
+from .evaluation import FIXED_DRAW, Evaluation
 
 LBFGS_MEMORY = 25
 """Iterations after which L-BFGS starts its memory anew, so that a run can be resumed there, bit for bit. Our choice."""
 
 Evaluate = Callable[[np.ndarray, int], Evaluation]
-
-
-@dataclass(frozen=True)
-class State:
-    """From where an optimisation goes on: the picture after `iteration` updates, and the optimiser's own arrays."""
-
-    x: np.ndarray  # float32 (1, 3, H, W); float64 for L-BFGS
-    iteration: int = 0
-    slots: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,6 +112,8 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
     SciPy's first step has length 1 whatever the function, so it works in a unit of its own: at the start one grey level
     for the average pixel, later the last step's length, or a new stretch would look like the end of all change.
     """
+    import scipy.optimize  # 37 MB that the other methods do without
+
     stretch = state
     while True:
         run = _Stretch(evaluate, stretch, on_iterate)

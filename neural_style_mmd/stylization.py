@@ -19,6 +19,7 @@ from model_zoo.weights import Weights
 from . import calibration, checkpoint, record
 from .config import METHODS, TransferConfig
 from .denoising import denoise_pixels
+from .evaluation import FIXED_DRAW, noise
 from .images import Picture, deprocess, preprocess, read_picture, resize, resize_to
 from .stopping import Outcome, StoppingRule
 from .threads import choose_threads
@@ -123,12 +124,13 @@ def calibrate(
 class Setting:
     """Everything that an optimisation starts from.
 
+    network: the record's entry of the weights; the objective alone keeps the parameters, and only those it needs.
     start, point: preprocessed pictures (1, 3, H, W): where the run begins and where beta' is measured.
     """
 
     config: TransferConfig
     objective: Any
-    weights: Weights
+    network: dict[str, Any]
     inputs: dict[str, Any]
     start: np.ndarray
     point: np.ndarray
@@ -140,7 +142,7 @@ class Setting:
 
     def picture(self, x: np.ndarray) -> np.ndarray:
         """The iterate `x` (1, 3, H, W) as it is saved: uint8 (H, W, 3), denoised where the setting is so."""
-        pixels = deprocess(x, self.weights.preprocessing.mean_rgb, self.config.rounding)
+        pixels = deprocess(x, tuple(self.network["mean_rgb"]), self.config.rounding)
         return denoise_pixels(pixels, self.config.denoise) if self.config.denoise else pixels
 
 
@@ -179,7 +181,7 @@ def prepare(
     return Setting(
         config=config,
         objective=objective,
-        weights=weights,
+        network=record.describe_weights(weights),
         inputs={name: record.describe_picture(picture, _path(sources[name])) for name, picture in pictures.items()},
         start=_start(config, shape, x_content, pictures.get("init"), mean),
         point=point,
@@ -199,8 +201,6 @@ def _start(
     config: TransferConfig, shape: tuple[int, ...], content: np.ndarray | None, picture: Picture | None, mean
 ) -> np.ndarray:
     """The first picture, preprocessed (1, 3, H, W)."""
-    from .objective import noise
-
     if config.init == "content" and content is not None:
         return content.copy()
     if picture is not None:
@@ -258,7 +258,6 @@ class _Run:
         return self._setting.picture(self._x)
 
     def record(self, outcome: Outcome, command: Sequence[str] | None) -> dict[str, Any]:
-        from .objective import FIXED_DRAW
 
         setting = self._setting
         final = setting.objective.evaluate(self._x, self._balance.term_weights)
@@ -266,7 +265,7 @@ class _Run:
             setting.config,
             command,
             inputs=setting.inputs,
-            weights=record.describe_weights(setting.weights),
+            weights=setting.network,
             balance=self._balance.as_dict(),
             trace=self._trace,
             final={"total": final.total, "terms": dict(final.terms), "draw": FIXED_DRAW},
@@ -321,7 +320,7 @@ class _Run:
         return {
             "config": config,
             "inputs": inputs,
-            "weights": self._setting.weights.sha256,
+            "weights": self._setting.network["sha256"],
             "numerics_version": record.NUMERICS_VERSION,
         }
 

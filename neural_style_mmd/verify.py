@@ -25,9 +25,9 @@ from model_zoo.weights import Weights
 from . import claims, costs, losses
 from ._mxnet import mx
 from .config import METHODS, TransferConfig
+from .evaluation import noise
 from .images import preprocess
 from .network import vgg19_symbol
-from .objective import noise
 from .single_layer import discrepancy
 from .stylization import prepare, transfer
 from .threads import VARIABLE, usable_cores

@@ -173,8 +173,8 @@ def _score(cell: Cell, config: TransferConfig, weights: Any, image: Any) -> dict
     from dataclasses import replace
 
     from neural_style_mmd.calibration import START_DRAW
+    from neural_style_mmd.evaluation import noise
     from neural_style_mmd.images import deprocess, read_picture, resize
-    from neural_style_mmd.objective import noise
     from neural_style_mmd.scoring import Scorer
 
     style = resize(read_picture(cell.files["style"]).pixels, config.style_size or config.size)

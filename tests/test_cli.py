@@ -353,6 +353,19 @@ def test_a_signal_ends_the_run_after_the_iteration_in_hand(number, pictures, net
     assert (tmp_path / "c").is_file()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_those_asked_for_and_rerun_takes_them_from_the_record(threads, tmp_path, pictures, network_file):
+    out = tmp_path / "out.png"
+    variables = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    program = [sys.executable, "-m", "neural_style_mmd"]
+    options = ["--weights", str(network_file), "--iterations", "2", "--threads", str(threads), "--quiet"]
+    command = [*program, "transfer", *map(str, pictures), "-o", str(out), *SMALL, *options]
+    subprocess.run(command, check=True, env=variables, timeout=120)
+    assert record_of(tmp_path / "out.png.json")["threads"] == threads
+    again = [*program, "rerun", str(out) + ".json", "--quiet"]
+    assert subprocess.check_output(again, env=variables, timeout=120, text=True) == "the pixels match\n"
+
+
 # Progress
 
 

@@ -388,7 +388,7 @@ def child(site: Site, before: str = "") -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_leaves_a_part_that_is_resumed(site):
-    site.pace = 0.02
+    site.pace = 0.2  # slow enough that the whole file is not there before the signal
     item = wanted(site)
     process = child(site)
     part = item.path.with_name(".file.bin.part")

@@ -6,7 +6,8 @@ import pytest
 from model_zoo.errors import InputError
 from neural_style_mmd._mxnet import mx
 from neural_style_mmd.config import TransferConfig
-from neural_style_mmd.objective import FIXED_DRAW, Objective, noise
+from neural_style_mmd.evaluation import FIXED_DRAW, noise
+from neural_style_mmd.objective import Objective
 
 LAYERS = ("relu1_1", "relu1_2")
 HEIGHT, WIDTH = 5, 6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neural_style_mmd.config import TransferConfig
-from neural_style_mmd.objective import FIXED_DRAW, Evaluation
+from neural_style_mmd.evaluation import FIXED_DRAW, Evaluation
 from neural_style_mmd.optimizers import LBFGS_MEMORY, State, clip_norm, minimise
 
 SHAPE = (1, 3, 4, 5)

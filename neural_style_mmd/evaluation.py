@@ -1,0 +1,46 @@
+"""What an evaluation of the objective is: its terms by name, its gradient, and the seeded draws. Without MXNet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+FIXED_DRAW = 0
+"""The draw of the Gaussian method's pairs that ratios, metrics and reported objectives use; iterations use 1, 2, ..."""
+
+NOISE_STREAM, PAIRS_STREAM = 0, 1
+
+
+def noise(shape: tuple[int, ...], amplitude: float, seed: int, draw: int = 0) -> np.ndarray:
+    """float32 noise, uniform within plus and minus `amplitude`, from NumPy's PCG64 seeded with (seed, draw)."""
+    rng = np.random.default_rng((seed, NOISE_STREAM, draw))
+    return rng.uniform(-amplitude, amplitude, shape).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The objective at one picture.
+
+    terms: the true value of each term, unweighted: "content", "style.<method>.<layer>", "tv".
+    total: the weighted sum of the terms.
+    gradient: float32 (1, 3, H, W), the gradient of `total` with respect to the picture, but for `unclipped`.
+    unclipped: the rest of it, the total variation's where the setting tv_form is "release"; a step adds it after
+        clipping. None otherwise.
+    """
+
+    terms: Mapping[str, float]
+    total: float
+    gradient: np.ndarray
+    unclipped: np.ndarray | None = None
+
+    @property
+    def whole_gradient(self) -> np.ndarray:
+        """The gradient of `total`."""
+        return self.gradient if self.unclipped is None else self.gradient + self.unclipped
+
+
+def style_term(method: str, layer: str) -> str:
+    """The dotted name of a style term."""
+    return f"style.{method}.{layer}"
