@@ -86,6 +86,13 @@ def cpu_model() -> str:
 
 def peak_rss() -> int:
     """Largest resident memory of this process so far, in bytes."""
+    try:
+        # getrusage would also count what the parent held when it started this process.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
