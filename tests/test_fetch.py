@@ -381,6 +381,8 @@ fetch(record({url!r}), notify=lambda text: print(text, flush=True))
 
 
 def child(site: Site, before: str = "") -> subprocess.Popen[str]:
+    # A shell starts what it puts into the background with SIGINT ignored, and children inherit that.
+    before = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + before
     program = before + INTERRUPTED.format(path=[str(Path(__file__).parent)], url=f"{site.url}/file.bin")
     return subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
@@ -388,7 +390,7 @@ def child(site: Site, before: str = "") -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_leaves_a_part_that_is_resumed(site):
-    site.pace = 0.2  # slow enough that the whole file is not there before the signal
+    site.pace = 0.1  # slow enough that the whole file is not there before the signal
     item = wanted(site)
     process = child(site)
     part = item.path.with_name(".file.bin.part")
