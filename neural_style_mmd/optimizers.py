@@ -19,6 +19,11 @@ from .evaluation import FIXED_DRAW, Evaluation
 LBFGS_MEMORY = 25
 """Iterations after which L-BFGS starts its memory anew, so that a run can be resumed there, bit for bit. Our choice."""
 
+LBFGS_DRAW = FIXED_DRAW + 1
+"""L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs for the whole run. It is not the
+reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not show
+it."""
+
 Evaluate = Callable[[np.ndarray, int], Evaluation]
 
 
@@ -29,6 +34,7 @@ class Iterate:
     iteration: number of updates done, from 1.
     x: the picture after it, float32 (1, 3, H, W).
     evaluation: the objective before the update (first-order methods) or after it (L-BFGS).
+    draw: the draw of the Gaussian method's pairs that it was evaluated with.
     change: |x_t - x_(t-1)| / |x_t| of the mean-subtracted picture.
     gradient_norm: before clipping, without what is never clipped; clipped: whether it was.
     state: gives the State to resume from, or None where the method cannot be resumed here.
@@ -37,6 +43,7 @@ class Iterate:
     iteration: int
     x: np.ndarray
     evaluation: Evaluation
+    draw: int
     change: float
     gradient_norm: float
     clipped: bool
@@ -46,8 +53,8 @@ class Iterate:
 def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]) -> None:
     """Minimise until `on_iterate` returns True, from `state` on.
 
-    evaluate: (picture float32 (1, 3, H, W), draw) -> Evaluation; `draw` is the iteration's number for the stochastic
-        methods, and the fixed draw for L-BFGS, which needs one function.
+    evaluate: (picture float32 (1, 3, H, W), draw) -> Evaluation; `draw` is the iteration's number for the first-order
+        methods, and LBFGS_DRAW for L-BFGS.
     A first-order method never ends by itself; L-BFGS ends with an iterate of change 0 when its line search finds
     nothing lower.
     """
@@ -84,7 +91,8 @@ def _first_order(
         def resume_from(x=x, iteration=iteration) -> State:
             return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()})
 
-        if on_iterate(Iterate(iteration, x, evaluation, _relative_change(x, before), norm, clipped, resume_from)):
+        change = _relative_change(x, before)
+        if on_iterate(Iterate(iteration, x, evaluation, iteration, change, norm, clipped, resume_from)):
             return
 
 
@@ -131,7 +139,7 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
         if run.iteration == stretch.iteration:  # the line search failed from a fresh start: nothing lower is to be had
             x = stretch.x.astype(np.float32)
             norm = float(np.linalg.norm(run.last.gradient))
-            on_iterate(Iterate(run.iteration + 1, x, run.last, 0.0, norm, False, lambda: None))
+            on_iterate(Iterate(run.iteration + 1, x, run.last, LBFGS_DRAW, 0.0, norm, False, lambda: None))
             return
         stretch = run.end()
 
@@ -160,7 +168,7 @@ class _Stretch:
 
     def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """In SciPy's units."""
-        self.last = self._evaluate(self._picture(point).astype(np.float32), FIXED_DRAW)
+        self.last = self._evaluate(self._picture(point).astype(np.float32), LBFGS_DRAW)
         return self.last.total, self.last.whole_gradient.astype(np.float64).ravel() * self._unit
 
     def accepted(self, point: np.ndarray) -> None:
@@ -171,9 +179,8 @@ class _Stretch:
         resume_from = self.end() if ends else None
         norm = float(np.linalg.norm(self.last.gradient.astype(np.float64)))
         change = _relative_change(self.x, before)
-        iterate = Iterate(
-            self.iteration, self.x.astype(np.float32), self.last, change, norm, False, lambda: resume_from
-        )
+        x = self.x.astype(np.float32)
+        iterate = Iterate(self.iteration, x, self.last, LBFGS_DRAW, change, norm, False, lambda: resume_from)
         if self._on_iterate(iterate):
             raise _Stop
 

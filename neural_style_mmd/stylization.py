@@ -296,6 +296,7 @@ class _Run:
                 "iteration": iterate.iteration,
                 "total": sum(weights[name] * value for name, value in iterate.evaluation.terms.items()),
                 "terms": dict(iterate.evaluation.terms),
+                "draw": iterate.draw,
                 "change": iterate.change,
                 "gradient_norm": iterate.gradient_norm,
                 "clipped": iterate.clipped,

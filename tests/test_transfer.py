@@ -12,6 +12,7 @@ from small_transfer import LAYERS, small_config
 import neural_style_mmd
 from model_zoo.errors import InputError
 from neural_style_mmd import Result, TransferConfig, transfer
+from neural_style_mmd.stylization import prepare
 
 pytestmark = pytest.mark.usefixtures("small_network")
 METHODS = ("linear", "poly", "gaussian", "bn", "gram")
@@ -69,7 +70,7 @@ def test_the_record_has_the_designs_keys_and_is_json(pictures):
     assert set(balance["style_norms"]["bn"]) == {"total", "layers"}
     assert [entry["iteration"] for entry in record["trace"]] == [1, 2, 3, 4, 5, 6]
     for entry in record["trace"]:
-        assert set(entry) == set("iteration total terms change gradient_norm clipped seconds".split())
+        assert set(entry) == set("iteration total terms draw change gradient_norm clipped seconds".split())
         assert set(entry["terms"]) == {"content", *(f"style.bn.{layer}" for layer in LAYERS)}
     assert record["config"] == small_config(method=("bn",), gamma=2.0).as_dict()
     assert record["overrides"]["gamma"] == 2.0 and "alpha" not in record["overrides"]
@@ -103,9 +104,26 @@ def test_the_reported_objective_is_that_of_the_fixed_draw(pictures):
     assert len(set(drawn)) == 5  # redrawn each iteration
 
 
-def test_lbfgs_has_one_draw_per_run(pictures):
-    record = run(pictures, method=("gaussian",), optimizer="lbfgs", iterations=3).record
-    assert record["final"]["terms"] == pytest.approx(record["trace"][-1]["terms"], rel=1e-6)
+@pytest.mark.parametrize(("optimizer", "draws"), [("sgd", [1, 2, 3]), ("lbfgs", [1, 1, 1])])
+def test_the_trace_tells_the_draw_of_each_of_its_values(optimizer, draws, pictures):
+    """The objective at the same picture with the same draw has the same value."""
+    config = small_config(method=("gaussian",), optimizer=optimizer, iterations=3)
+    frames = []
+    result = transfer(*pictures, config, on_iterate=lambda progress: frames.append(progress))
+    trace = result.record["trace"]
+    assert [entry["draw"] for entry in trace] == draws
+    objective = prepare(*pictures, config).objective
+    if optimizer == "sgd":  # the first entry has the values before the first update
+        expected, other = (objective.evaluate(prepare(*pictures, config).start, {}, draw).terms for draw in (1, 0))
+        assert trace[0]["terms"] == pytest.approx(expected, rel=1e-6)
+        assert trace[0]["terms"] != pytest.approx(other, rel=1e-6)
+    else:  # the last has those after the last update, as `final` has, by another draw
+        final = result.record["final"]
+        assert final["draw"] == 0
+        assert final["terms"]["content"] == pytest.approx(trace[-1]["terms"]["content"], rel=1e-6)
+        for layer in LAYERS:
+            name = f"style.gaussian.{layer}"
+            assert final["terms"][name] != pytest.approx(trace[-1]["terms"][name], rel=1e-6)
 
 
 def test_reconstruction_needs_no_content_and_takes_the_styles_size(pictures):
