@@ -39,7 +39,7 @@ class Balance:
     point: where the norms were measured, in words.
     content_norm: norm of the content loss's gradient, None without a content term.
     style_norms: {method: {"total": norm for sum_l w_l L_l, "layers": {layer: norm for L_l}}}; w_l holds the setting
-        layer_scale, which is 1 for the paper.
+        layer_scale, which is 1 for the paper. "layers" is empty where beta' is not measured.
     beta_prime: {method: beta'_m}.
     term_weights: {term: weight}, what the optimisation uses, all of Eq. 3.
     ratio_at_point, ratio_at_start: norm of the whole weighted style gradient over that of the weighted content
@@ -76,9 +76,9 @@ def calibration_point(
 def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarray) -> Balance:
     """Measure the gradient norms at `point`, choose beta' and the weights of all terms.
 
-    Where beta' is fixed (the settings balance and beta_prime) it is used, and the norms are measured all the same.
-    Otherwise, without a content term beta' is 1 (paper, Figure 1: only the style loss). The gaussian method uses the
-    fixed draw.
+    Where beta' is fixed (the settings balance and beta_prime) it is used, and the norm of the method's whole style loss
+    is measured all the same. Otherwise, without a content term beta' is 1 (paper, Figure 1: only the style loss). The
+    norms of the layers are measured where beta' is. The gaussian method uses the fixed draw.
 
     step_scale, unless it is set, makes the norm of the whole objective's gradient at `point` equal to 3HW, the norm at
     which the MXNet example clips. The paper's losses have arbitrary scales (Z, alpha, the magnitude of the network's
@@ -89,35 +89,38 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
     config = objective.config
     has_content = "content" in objective.terms
     content = _gradient(objective, point, {"content": 1.0}) if has_content else None
-    content_norm = _norm(content, "content loss", where) if content is not None else None
+    content_norm = _norm(content, "content loss", where, config) if content is not None else None
 
-    style_norms, beta_prime = {}, {}
+    style_norms, beta_prime, factors = {}, {}, {}
     given = config.fixed_beta_prime
     style = np.zeros(objective.shape)
-    for method in config.method:
-        total, layers = _style_gradient(objective, point, method)
-        total_norm = _norm(total, f"{method} style loss", where)
+    for method, fusion in config.fusion_weights.items():
+        measured = content_norm is not None and method not in given
+        total, layers = (_gradient_by_layers if measured else _gradient_at_once)(objective, point, method)
+        total_norm = _norm(total, f"{method} style loss", where, config)
         style_norms[method] = {"total": total_norm, "layers": layers}
         beta_prime[method] = given.get(method, 1.0 if content_norm is None else content_norm / total_norm)
-        style += config.gamma * config.fusion_weights[method] * beta_prime[method] * total
+        factors[method] = config.gamma * fusion * beta_prime[method]
+        style += factors[method] * total
 
-    weights = _term_weights(objective, beta_prime)
+    weights = _term_weights(objective, factors)
+    # The gradient is linear in the weights of the terms, so that of their sum needs no further evaluation.
     whole = style if content is None else style + config.alpha * content
-    whole_norm = _norm(whole, "objective", where)
+    whole_norm = _norm(whole, "objective", where, config)
     return Balance(
         point=where,
         content_norm=content_norm,
         style_norms=style_norms,
         beta_prime=beta_prime,
         term_weights=weights,
-        ratio_at_point=_ratio(objective, point, weights),
+        ratio_at_point=None if content_norm is None else float(np.linalg.norm(style)) / (config.alpha * content_norm),
         ratio_at_start=_ratio(objective, start, weights, ROUNDING * config.alpha * (content_norm or 0.0)),
         step_scale=config.step_scale or float(np.prod(objective.shape)) / whole_norm,
     )
 
 
-def _style_gradient(objective: Objective, point: np.ndarray, method: str) -> tuple[np.ndarray, dict[str, float]]:
-    """The gradient of sum_l w_l L_l of one method, float64, and the norm of each layer's gradient."""
+def _gradient_by_layers(objective: Objective, point: np.ndarray, method: str) -> tuple[np.ndarray, dict[str, float]]:
+    """The gradient of sum_l w_l L_l of one method, float64, and the norm of each layer's gradient of L_l."""
     total, norms = np.zeros(objective.shape), {}
     for layer in objective.config.layers:
         gradient = _gradient(objective, point, {style_term(method, layer): 1.0})
@@ -126,35 +129,53 @@ def _style_gradient(objective: Objective, point: np.ndarray, method: str) -> tup
     return total, norms
 
 
-def _term_weights(objective: Objective, beta_prime: Mapping[str, float]) -> dict[str, float]:
-    """Eq. 3 and 5 for several methods: alpha L_content + gamma sum_m f_m beta'_m sum_l w_l L_m^l, and tv."""
+def _gradient_at_once(objective: Objective, point: np.ndarray, method: str) -> tuple[np.ndarray, dict[str, float]]:
+    """The same gradient in one evaluation, without the layers' norms."""
+    weights = {style_term(method, layer): objective.style_weight(method, layer) for layer in objective.config.layers}
+    return _gradient(objective, point, weights), {}
+
+
+def _term_weights(objective: Objective, factors: Mapping[str, float]) -> dict[str, float]:
+    """Eq. 3 and 5 for several methods: alpha L_content + sum_m factor_m sum_l w_l L_m^l, and tv; factor_m is
+    gamma f_m beta'_m."""
     config = objective.config
     weights = {"content": config.alpha, "tv": config.tv_weight}
-    for method, fusion in config.fusion_weights.items():
+    for method, factor in factors.items():
         for layer in config.layers:
-            weight = objective.style_weight(method, layer)
-            weights[style_term(method, layer)] = config.gamma * fusion * beta_prime[method] * weight
+            weights[style_term(method, layer)] = factor * objective.style_weight(method, layer)
     return {name: weights[name] for name in objective.terms}
 
 
-def _ratio(objective: Objective, x: np.ndarray, weights: Mapping[str, float], floor: float = 0.0) -> float | None:
+def _ratio(objective: Objective, x: np.ndarray, weights: Mapping[str, float], floor: float) -> float | None:
     if "content" not in objective.terms:
         return None
+    content = float(np.linalg.norm(_gradient(objective, x, {"content": weights["content"]})))
+    if content <= floor:  # at x = content it is 0
+        return None
     style = {name: value for name, value in weights.items() if name.startswith("style.")}
-    content = np.linalg.norm(_gradient(objective, x, {"content": weights["content"]}).astype(np.float64))
-    above = float(np.linalg.norm(_gradient(objective, x, style).astype(np.float64)))
-    return above / float(content) if content > floor else None  # at x = content it is 0
+    return float(np.linalg.norm(_gradient(objective, x, style))) / content
 
 
 def _gradient(objective: Objective, x: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
     return objective.evaluate(x, weights).gradient.astype(np.float64)
 
 
-def _norm(gradient: np.ndarray, what: str, where: str) -> float:
+def _norm(gradient: np.ndarray, what: str, where: str, config: TransferConfig) -> float:
     norm = float(np.linalg.norm(gradient))
     if not (np.isfinite(norm) and norm > 0):
-        raise InputError(
-            f"the gradient of the {what} has norm {norm:g} at {where}, so it cannot be balanced; "
-            "check that the pictures differ, or give --beta-prime"
-        )
+        raise InputError(f"the gradient of the {what} has norm {norm:g} at {where}: {_cause(norm, what, config)}")
     return norm
+
+
+def _cause(norm: float, what: str, config: TransferConfig) -> str:
+    """Why a gradient at a textured point, which no picture equals, is 0 or not finite; and what to do."""
+    if norm != 0:
+        return "it is beyond float32 with this network and these settings; check --weights"
+    if what == "objective":
+        return "--alpha is 0 and so is --gamma or --fusion; give numbers above 0"
+    if what == "content loss":
+        return f"no feature of {config.content_layer} changes with the picture; check --weights or name another layer"
+    if not any(config.layer_weights or (1.0,)):
+        return "every --layer-weights is 0; give one above 0"
+    narrow = ", or the kernel is too narrow (--bandwidth)" if what.startswith("gaussian") else ""
+    return f"no feature of {','.join(config.layers)} changes with the picture{narrow}; check --weights or --layers"

@@ -87,7 +87,10 @@ def test_a_given_beta_prime_is_used(setting, pictures):
     given = setting(beta_prime=(3 * measured.beta_prime["poly"],)).measure_balance()
     assert given.beta_prime["poly"] == 3 * measured.beta_prime["poly"]
     assert given.ratio_at_point == pytest.approx(3, rel=0.01)
-    assert given.style_norms == measured.style_norms  # measured and recorded all the same
+    total = measured.style_norms["poly"]["total"]
+    assert given.style_norms == {
+        "poly": {"total": pytest.approx(total, rel=1e-5), "layers": {}}
+    }  # measured all the same
     record = transfer(*pictures, small_config(beta_prime=(7.5,), iterations=1)).record
     first = record["trace"][0]
     expected = first["terms"]["content"] + 7.5 * sum(first["terms"][name] for name in style_heads("poly"))
@@ -100,6 +103,45 @@ def test_reconstruction_has_beta_1_and_no_ratio(setting):
     assert balance.beta_prime == {"bn": 1.0}
     assert balance.term_weights == {"style.bn.relu1_1": 0.5, "style.bn.relu2_1": 2.0}
     assert (balance.content_norm, balance.ratio_at_point, balance.ratio_at_start) == (None, None, None)
+    assert balance.style_norms["bn"]["layers"] == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "evaluations"),
+    [
+        ({}, 1 + 2 + 2),  # content, each layer, and both again at the start
+        ({"method": ("bn", "poly")}, 1 + 2 * 2 + 2),
+        ({"init": "content"}, 1 + 2 + 1),  # at the content picture its gradient is 0: no ratio
+        ({"beta_prime": (2.0,)}, 1 + 1 + 2),  # a figure's cell
+        ({"method": ("bn", "poly"), "beta_prime": (2.0, 3.0)}, 1 + 2 + 2),
+        ({"balance": "release"}, 1 + 1 + 2),
+        ({"alpha": 0.0}, 1),  # nothing to balance
+    ],
+    ids=str,
+)
+def test_no_gradient_is_measured_that_follows_from_others(changes, evaluations, setting, monkeypatch):
+    chosen, seen = setting(**changes), []
+    evaluate = chosen.objective.evaluate
+    monkeypatch.setattr(chosen.objective, "evaluate", lambda *what: seen.append(what) or evaluate(*what))
+    chosen.measure_balance()
+    assert len(seen) == evaluations
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"beta_prime": (2.0, 3.0)}, {"balance": "release", "layer_scale": "release"}, {"layer_weights": (0.5, 2.0)}],
+    ids=str,
+)
+def test_the_ratio_at_the_point_is_that_of_the_weights_that_are_used(changes, setting):
+    """It is put together from gradients of single terms; measured here from the whole, with the terms' weights."""
+    chosen = setting(method=("bn", "poly"), fusion=(0.3, 0.7), gamma=2.5, alpha=1.5, **changes)
+    balance = chosen.measure_balance()
+    style = {name: weight for name, weight in balance.term_weights.items() if name != "content"}
+    content = norm(chosen.objective, chosen.point, {"content": balance.term_weights["content"]})
+    assert balance.term_weights["content"] == 1.5 and len(style) == 4
+    assert balance.ratio_at_point == pytest.approx(norm(chosen.objective, chosen.point, style) / content, rel=1e-4)
+    whole = norm(chosen.objective, chosen.point, balance.term_weights)
+    assert balance.step_scale == pytest.approx(3 * 24 * 32 / whole, rel=1e-4)  # 3HW
 
 
 def test_the_gaussian_method_is_measured_on_the_fixed_draw(setting):
@@ -120,10 +162,44 @@ def test_calibrate_without_a_content_term_is_an_error(pictures):
         calibrate(*pictures, small_config(alpha=0.0))
 
 
-def test_a_style_gradient_of_0_cannot_be_balanced(setting):
-    with pytest.raises(InputError, match="poly style loss has norm 0") as caught:
-        setting(layer_weights=(0.0, 0.0)).measure_balance()
-    assert "\n" not in str(caught.value)
+def test_pictures_of_one_colour_can_be_balanced(tmp_path, small_network):
+    """Texture is in the point, so it needs none of the pictures; and they need not differ."""
+    grey = np.full((20, 20, 3), 90, np.uint8)
+    assert 0 < prepare(grey, grey, small_config()).measure_balance().beta_prime["poly"] < np.inf
+
+
+def scaled(network, factor):
+    """`network` with every weight times `factor`, the biases as they are."""
+    parameters = {
+        name: array if name.endswith("bias") else array * np.float32(factor)
+        for name, array in network.parameters.items()
+    }
+    return Weights(parameters, network.preprocessing, "unverified", "other", "small, altered")
+
+
+@pytest.mark.parametrize(
+    ("changes", "alter", "words"),
+    [
+        ({"layer_weights": (0.0, 0.0)}, {}, ["poly style loss has norm 0", "every --layer-weights is 0"]),
+        ({"layer_weights": (0.0, 0.0), "beta_prime": (2.0,)}, {}, ["every --layer-weights is 0"]),
+        ({"alpha": 0.0, "gamma": 0.0}, {}, ["objective has norm 0", "--alpha is 0", "--gamma"]),
+        ({}, {"factor": 0.0}, ["content loss has norm 0", "no feature of relu2_1 changes with the picture"]),
+        ({"alpha": 0.0}, {"factor": 0.0}, ["poly style loss", "no feature of relu1_1,relu2_1 changes", "--weights"]),
+        ({"beta_prime": (2.0,)}, {"factor": 0.0}, ["content loss has norm 0", "--weights"]),
+        ({"method": ("gaussian",), "bandwidth": 1e-9}, {}, ["gaussian style loss has norm 0", "--bandwidth"]),
+        ({}, {"factor": 5e3}, ["beyond float32", "--weights"]),
+    ],
+    ids=str,
+)
+def test_a_gradient_that_cannot_be_balanced_is_told_with_its_cause(changes, alter, words, pictures, network):
+    content = None if changes.get("alpha") == 0 else pictures[0]
+    weights = scaled(network, **alter) if alter else network
+    with pytest.raises(InputError) as caught:
+        prepare(content, pictures[1], small_config(**changes), weights=weights).measure_balance()
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value) and "differ" not in str(caught.value)
+    assert "--beta-prime" not in str(caught.value)
 
 
 def test_without_content_the_point_is_noise_of_a_pictures_contrast():
