@@ -107,17 +107,11 @@ def calibrate(
     config = config or TransferConfig()
     if config.alpha == 0:
         raise InputError("alpha is 0: without a content loss there is nothing to balance; give alpha 1")
-    return {
-        method: prepare(
-            content,
-            style,
-            replace(config, method=(method,), fusion=(), beta_prime=(), balance="measured"),
-            device=device,
-            threads=threads,
-            notify=notify,
-        ).measure_balance()
-        for method in methods
-    }
+    alone = {name: replace(config, method=(name,), fusion=(), beta_prime=(), balance="measured") for name in methods}
+    sources = _sources(content, style, config)
+    pictures = _read(sources)
+    weights = _load(config, threads, notify)
+    return {name: _bind(pictures, sources, each, weights, device).measure_balance() for name, each in alone.items()}
 
 
 @dataclass(frozen=True)
@@ -157,20 +151,44 @@ def prepare(
     notify: Callable[[str], None] = lambda text: None,
 ) -> Setting:
     """Read, check and measure everything; InputError for what cannot be used."""
+    sources = _sources(content, style, config)
+    pictures = _read(sources)
+    return _bind(pictures, sources, config, _load(config, threads, notify, weights), device)
+
+
+def _sources(content: Source | None, style: Source, config: TransferConfig) -> dict[str, Source]:
+    """Where each input picture comes from."""
     if (content is None) != (config.alpha == 0):
         what = "no content picture is given, but alpha" if content is None else "a content picture is given, but alpha"
         raise InputError(f"{what} is {config.alpha:g}; alpha 0 goes without a content picture, any other with one")
     sources = {"content": content, "style": style, "init": _init_file(config)}
-    pictures = {name: read_picture(source) for name, source in sources.items() if source is not None}
+    return {name: source for name, source in sources.items() if source is not None}
+
+
+def _read(sources: Mapping[str, Source]) -> dict[str, Picture]:
+    return {name: read_picture(source) for name, source in sources.items()}
+
+
+def _load(config: TransferConfig, threads: int | None, notify, weights: Weights | None = None) -> Weights:
+    """The network, if it is not loaded; the threads are chosen now, before MXNet is."""
     choose_threads(threads)
+    return model_zoo.load(config.weights, offline=config.offline, notify=notify) if weights is None else weights
+
+
+def _bind(
+    pictures: Mapping[str, Picture],
+    sources: Mapping[str, Source],
+    config: TransferConfig,
+    weights: Weights,
+    device: str,
+) -> Setting:
+    """Everything from pictures and network that are read."""
     from .objective import Objective  # loads MXNet
 
-    if weights is None:
-        weights = model_zoo.load(config.weights, offline=config.offline, notify=notify)
     mean = weights.preprocessing.mean_rgb
     style_pixels = resize(pictures["style"].pixels, config.style_size or config.size)
     x_content = None
-    if content is not None:
+    if "content" in pictures:
         x_content = preprocess(resize(pictures["content"].pixels, config.size), mean, config.input_range)
         if config.style_shape == "content":
             style_pixels = resize_to(pictures["style"].pixels, (x_content.shape[3], x_content.shape[2]))
@@ -193,7 +211,7 @@ def _init_file(config: TransferConfig) -> str | None:
     return None if config.init in ("noise", "content") else config.init
 
 
-def _path(source: Source | None) -> str | None:
+def _path(source: Source) -> str | None:
     return os.path.abspath(source) if isinstance(source, (str, os.PathLike)) else None
 
 

@@ -8,6 +8,7 @@ from model_zoo.errors import InputError
 from model_zoo.weights import Weights
 from neural_style_mmd import calibrate, transfer
 from neural_style_mmd.calibration import calibration_point
+from neural_style_mmd.images import read_picture
 from neural_style_mmd.stylization import prepare
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -155,6 +156,16 @@ def test_calibrate_gives_what_transfer_uses(pictures):
     for method in ("bn", "gaussian"):
         record = transfer(*pictures, small_config(method=(method,), iterations=1)).record
         assert record["balance"] == balances[method].as_dict()
+
+
+def test_calibrate_reads_pictures_and_network_once(pictures, network, monkeypatch):
+    read, loaded = [], []
+    monkeypatch.setattr("model_zoo.load", lambda name, **options: loaded.append(name) or network)
+    monkeypatch.setattr(
+        "neural_style_mmd.stylization.read_picture", lambda path: read.append(path) or read_picture(path)
+    )
+    balances = calibrate(*pictures, small_config(init=str(pictures[1])), METHODS)
+    assert len(balances) == 5 and read == [*pictures, str(pictures[1])] and loaded == ["auto"]
 
 
 def test_calibrate_without_a_content_term_is_an_error(pictures):
