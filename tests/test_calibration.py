@@ -161,9 +161,7 @@ def test_calibrate_gives_what_transfer_uses(pictures):
 def test_calibrate_reads_pictures_and_network_once(pictures, network, monkeypatch):
     read, loaded = [], []
     monkeypatch.setattr("model_zoo.load", lambda name, **options: loaded.append(name) or network)
-    monkeypatch.setattr(
-        "neural_style_mmd.stylization.read_picture", lambda path: read.append(path) or read_picture(path)
-    )
+    monkeypatch.setattr("neural_style_mmd.setting.read_picture", lambda path: read.append(path) or read_picture(path))
     balances = calibrate(*pictures, small_config(init=str(pictures[1])), METHODS)
     assert len(balances) == 5 and read == [*pictures, str(pictures[1])] and loaded == ["auto"]
 

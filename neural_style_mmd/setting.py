@@ -1,0 +1,128 @@
+"""What a run starts from: pictures and network read, the objective bound, the start and the calibration point."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import model_zoo
+from model_zoo.errors import InputError
+from model_zoo.weights import Weights
+
+from . import calibration, record
+from .config import TransferConfig
+from .denoising import denoise_pixels
+from .evaluation import noise
+from .images import Picture, deprocess, preprocess, read_picture, resize, resize_to
+from .threads import choose_threads
+
+Source = str | os.PathLike | np.ndarray | Picture
+Inputs = Mapping[str, tuple[Picture, str | None]]  # the absolute path beside it, None for an array
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that an optimisation starts from.
+
+    network: the record's entry of the weights; the objective alone keeps the parameters, and only those it needs.
+    start, point: preprocessed pictures (1, 3, H, W): where the run begins and where beta' is measured.
+    """
+
+    config: TransferConfig
+    objective: Any
+    network: dict[str, Any]
+    inputs: dict[str, Any]
+    start: np.ndarray
+    point: np.ndarray
+    point_name: str
+
+    def measure_balance(self) -> calibration.Balance:
+        """Calibrate here."""
+        return calibration.balance(self.objective, self.point, self.point_name, self.start)
+
+    def picture(self, x: np.ndarray) -> np.ndarray:
+        """The iterate `x` (1, 3, H, W) as it is saved: uint8 (H, W, 3), denoised where the setting is so."""
+        pixels = deprocess(x, tuple(self.network["mean_rgb"]), self.config.rounding)
+        return denoise_pixels(pixels, self.config.denoise) if self.config.denoise else pixels
+
+
+def prepare(
+    content: Source | None,
+    style: Source,
+    config: TransferConfig,
+    *,
+    weights: Weights | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+) -> Setting:
+    """Read, check and measure everything; InputError for what cannot be used."""
+    inputs = read_inputs(content, style, config)
+    return bind(inputs, config, load_network(config, threads, notify, weights), device)
+
+
+def read_inputs(content: Source | None, style: Source, config: TransferConfig) -> Inputs:
+    """The pictures "content", "style" and "init", those that there are."""
+    if (content is None) != (config.alpha == 0):
+        what = "no content picture is given, but alpha" if content is None else "a content picture is given, but alpha"
+        raise InputError(f"{what} is {config.alpha:g}; alpha 0 goes without a content picture, any other with one")
+    sources = {"content": content, "style": style, "init": _init_file(config)}
+    return {name: (read_picture(source), _path(source)) for name, source in sources.items() if source is not None}
+
+
+def load_network(
+    config: TransferConfig, threads: int | None, notify: Callable[[str], None], weights: Weights | None = None
+) -> Weights:
+    """The network, if it is not loaded already. The threads are chosen here, before anything loads MXNet."""
+    choose_threads(threads)
+    return model_zoo.load(config.weights, offline=config.offline, notify=notify) if weights is None else weights
+
+
+def bind(inputs: Inputs, config: TransferConfig, weights: Weights, device: str) -> Setting:
+    """The setting of inputs and a network that are read."""
+    from .objective import Objective  # loads MXNet
+
+    pictures = {name: picture for name, (picture, _) in inputs.items()}
+    mean = weights.preprocessing.mean_rgb
+    style_pixels = resize(pictures["style"].pixels, config.style_size or config.size)
+    x_content = None
+    if "content" in pictures:
+        x_content = preprocess(resize(pictures["content"].pixels, config.size), mean, config.input_range)
+        if config.style_shape == "content":
+            style_pixels = resize_to(pictures["style"].pixels, (x_content.shape[3], x_content.shape[2]))
+    x_style = preprocess(style_pixels, mean, config.input_range)
+    shape = x_style.shape if x_content is None else x_content.shape
+    objective = Objective(config, weights, x_style, x_content, shape, device)
+    point, point_name = calibration.calibration_point(config, shape, x_content)
+    return Setting(
+        config=config,
+        objective=objective,
+        network=record.describe_weights(weights),
+        inputs={name: record.describe_picture(picture, path) for name, (picture, path) in inputs.items()},
+        start=_start(config, shape, x_content, pictures.get("init"), mean),
+        point=point,
+        point_name=point_name,
+    )
+
+
+def _init_file(config: TransferConfig) -> str | None:
+    return None if config.init in ("noise", "content") else config.init
+
+
+def _path(source: Source) -> str | None:
+    return os.path.abspath(source) if isinstance(source, (str, os.PathLike)) else None
+
+
+def _start(
+    config: TransferConfig, shape: tuple[int, ...], content: np.ndarray | None, picture: Picture | None, mean
+) -> np.ndarray:
+    """The first picture, preprocessed (1, 3, H, W)."""
+    if config.init == "content" and content is not None:
+        return content.copy()
+    if picture is not None:
+        return preprocess(resize_to(picture.pixels, (shape[3], shape[2])), mean, config.input_range)
+    return noise(shape, config.init_amplitude, config.seed, calibration.START_DRAW)
