@@ -54,8 +54,6 @@ def recorded_run(path: Path) -> RecordedRun:
         inputs = {name: _unchanged(name, entry) for name, entry in record["inputs"].items()}
         # However the run ended, it made this many iterations, and no clock decides now.
         config = replace(TransferConfig.from_dict(record["config"]), iterations=record["iterations"], time_limit=0.0)
-        if "init" in inputs:  # the recorded path is absolute
-            config = replace(config, init=inputs["init"])
         return RecordedRun(inputs.get("content"), inputs["style"], config, record["threads"], record)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from .threads import choose_threads
 
 Source = str | os.PathLike | np.ndarray | Picture
 Inputs = Mapping[str, tuple[Picture, str | None]]  # the absolute path beside it, None for an array
+
+_NETWORK_NAMES = ("auto", "vgg19", "surrogate")  # never a file for model_zoo.load
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,16 @@ def bind(inputs: Inputs, config: TransferConfig, weights: Weights, device: str) 
         point=point,
         point_name=point_name,
     )
+
+
+def with_absolute_paths(config: TransferConfig) -> TransferConfig:
+    """`config` with the files that it names, `init` and `weights`, as absolute paths: a record is read elsewhere."""
+    if (init := _init_file(config)) is not None:
+        config = replace(config, init=os.path.abspath(init))
+    path = Path(config.weights).expanduser()
+    if config.weights not in _NETWORK_NAMES and path.exists():  # the order in which model_zoo.load looks
+        config = replace(config, weights=os.path.abspath(path))
+    return config
 
 
 def _init_file(config: TransferConfig) -> str | None:

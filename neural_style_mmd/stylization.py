@@ -18,7 +18,7 @@ from model_zoo.weights import Weights
 from . import calibration, checkpoint, record
 from .config import METHODS, TransferConfig
 from .evaluation import FIXED_DRAW
-from .setting import Setting, Source, bind, load_network, prepare, read_inputs
+from .setting import Setting, Source, bind, load_network, prepare, read_inputs, with_absolute_paths
 from .stopping import Outcome, StoppingRule
 
 
@@ -75,7 +75,7 @@ def transfer(
     notify: called with lines for a person who waits.
     Raises InputError for anything that cannot be used, before the first iteration.
     """
-    config = config or TransferConfig()
+    config = with_absolute_paths(config or TransferConfig())
     setting = prepare(content, style, config, weights=weights, device=device, threads=threads, notify=notify)
     if checkpoint_path is not None:
         require_writable(Path(checkpoint_path))
@@ -216,8 +216,9 @@ class _Run:
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on; the limits may change."""
         limits = ("iterations", "time_limit", "stop_change", "stop_after", "weights", "offline")
-        config = {key: value for key, value in self._setting.config.as_dict().items() if key not in limits}
         inputs = {name: entry["sha256"] for name, entry in self._setting.inputs.items()}
+        elsewhere = (*limits, "init") if "init" in inputs else limits  # wherever the file lies now
+        config = {key: value for key, value in self._setting.config.as_dict().items() if key not in elsewhere}
         return {
             "config": config,
             "inputs": inputs,

@@ -127,6 +127,16 @@ def test_the_checkpoint_of_another_run_is_refused(change, named, pictures, tmp_p
     assert path.read_bytes() == before
 
 
+def test_the_file_of_the_start_may_lie_elsewhere_but_not_be_another(pictures, tmp_path):
+    moved = tmp_path / "moved.png"
+    moved.write_bytes(pictures[1].read_bytes())
+    run(pictures, tmp_path / "c", until=2, init=str(pictures[1]))
+    rest = run(pictures, tmp_path / "c", init=str(moved))
+    assert_same(rest, run(pictures, init=str(pictures[1])))
+    with pytest.raises(InputError, match="its inputs differs"):
+        run(pictures, tmp_path / "c", init=str(pictures[0]))
+
+
 def test_other_pictures_and_other_weights_are_another_run(pictures, tmp_path, network, monkeypatch):
     run(pictures, tmp_path / "c", until=2)
     with pytest.raises(InputError, match="its inputs differs"):

@@ -18,6 +18,7 @@ from PIL import Image
 from neural_style_mmd.cli import cli
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.progress import ProgressLine
+from neural_style_mmd.setting import with_absolute_paths
 from neural_style_mmd.stylization import Progress
 
 SMALL = ["--layers", "relu1_1,relu2_1", "--content-layer", "relu2_1", "--size", "32", "--stop-change", "0"]
@@ -228,7 +229,21 @@ def test_rerun_from_another_folder(transfer, tmp_path, pictures, monkeypatch):
     monkeypatch.chdir(pictures[0].parent)
     assert transfer("--init", "style.png", sources=("content.png", "style.png")).exit_code == 0
     monkeypatch.chdir(tmp_path)
+    assert record_of(tmp_path / "out.png.json")["config"]["init"] == str(pictures[1])
     assert invoke("rerun", "out.png.json").stdout == "the pixels match\n"
+
+
+def test_rerun_from_another_folder_finds_the_weights(pictures, network_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(network_file.parent)
+    (tmp_path / "surrogate").touch()  # a name of model_zoo.load is never a file
+    options = [*SMALL, "--iterations", "2", "--quiet"]
+    out = tmp_path / "out.png"
+    assert invoke("transfer", *pictures, "-o", out, *options, "--weights", network_file.name).exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    assert record_of(tmp_path / "out.png.json")["config"]["weights"] == str(network_file)
+    assert invoke("rerun", "out.png.json").stdout == "the pixels match\n"
+    assert with_absolute_paths(TransferConfig(weights="surrogate")).weights == "surrogate"
+    assert with_absolute_paths(TransferConfig(weights="vgg19.params")).weights == "vgg19.params"  # the manifest's
 
 
 def test_rerun_says_that_the_pixels_differ(transfer, tmp_path):
