@@ -1,0 +1,31 @@
+"""Our whole iteration against the bare network, and the part of it that is not MXNet's work."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from .ours import BARE, GRAPH, WHOLE
+from .processes import Child, alternate, ratios, summary
+from .setting import ALL_METHODS, Setting
+
+
+def measure(setting: Setting) -> dict[str, Any]:
+    """Whole iteration, bare network and bound graph in turn, in one process for each method."""
+    rows = []
+    for method in setting.methods or ALL_METHODS:
+        setting.say(f"iterations: {method}")
+        with Child("ours:iterate", {"methods": method, **setting.pictures()}) as child:
+            seconds = alternate({name: partial(child.ask, name) for name in (WHOLE, BARE, GRAPH)}, setting.rounds)
+        whole, graph = seconds[WHOLE], seconds[GRAPH]
+        rows.append(
+            {
+                "method": method,
+                "ratio": ratios(whole, seconds[BARE]),
+                "seconds": summary(whole),
+                "bare_seconds": summary(seconds[BARE]),
+                "graph_seconds": summary(graph),
+                "overhead": summary([(w - g) / w for w, g in zip(whole, graph, strict=True)]),
+            }
+        )
+    return {"rows": rows}

@@ -1,0 +1,41 @@
+"""Peak resident memory of fresh processes, against one that runs the bare network in MXNet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .against_torch import is_installed
+from .ours import BARE
+from .processes import once, ratios, summary
+from .setting import ALL_METHODS, Setting
+
+MOST_RUNS = 3  # peaks hardly vary
+
+
+def measure(setting: Setting) -> dict[str, Any]:
+    """Rows of {"size", "what", "peak", "ratio"} at the setting's size and at twice its edges."""
+    rows = []
+    for factor in (1, 2):
+        width, height = factor * setting.width, factor * setting.height
+        setting.say(f"memory: {width} x {height}")
+        rows += [{"size": f"{width} x {height}", **row} for row in _at(setting, setting.pictures(width, height))]
+    return {"rows": rows}
+
+
+def _at(setting: Setting, pictures: dict[str, str]) -> list[dict[str, Any]]:
+    methods = setting.methods or ALL_METHODS
+    tasks: dict[str, tuple[str, dict[str, str]]] = {
+        "MXNet, bare network": ("ours:bare_memory", {"content": pictures["content"]})
+    }
+    tasks |= {f"transfer, {name}": ("ours:transfer_memory", {"methods": name, **pictures}) for name in methods}
+    if is_installed():
+        tasks |= {
+            f"PyTorch eager, {name}": ("torch_transfer:memory", {"methods": name, **pictures})
+            for name in (BARE, *methods)
+        }
+    peaks: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(min(setting.rounds, MOST_RUNS)):
+        for name, (task, arguments) in tasks.items():
+            peaks[name].append(once(task, arguments))
+    bare = peaks["MXNet, bare network"]
+    return [{"what": name, "peak": summary(each), "ratio": ratios(each, bare)} for name, each in peaks.items()]

@@ -1,0 +1,126 @@
+"""Child processes that answer in turn, and measurements that alternate strictly among them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median, quantiles
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+
+WARM_UP = 2
+"""Rounds that do not count: the first ones fill caches and choose how operators run."""
+
+
+class ChildFailed(Exception):
+    """A child could not do its task; the text is one line."""
+
+
+class Child:
+    """A fresh interpreter that does `task`, "MODULE:FUNCTION" of this package, see child.py.
+
+    arguments: the task's, in JSON's types. environment: variables besides this process's own.
+    first: the answer that it gives unasked, when it is ready. Raises ChildFailed where it cannot.
+    """
+
+    def __init__(
+        self, task: str, arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._task = task
+        self._log = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.child", task, json.dumps(arguments or {})],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            encoding="utf-8",
+        )
+        try:
+            self.first = self._answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, request: Any = None) -> Any:
+        """Its answer to `request`; it works meanwhile and nobody else does."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it is dead: reading its answer says so
+        return self._answer()
+
+    def close(self) -> None:
+        """End it."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    pass
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ChildFailed(f"{self._task} ended with code {self._process.wait()}: {self._last_words()}")
+        message = json.loads(line)
+        if "error" in message:
+            raise ChildFailed(" ".join(message["error"].split()))
+        return message["answer"]
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def once(task: str, arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Any:
+    """The first answer of a fresh process, which then ends."""
+    with Child(task, arguments, environment) as child:
+        return child.first
+
+
+def alternate(contenders: Mapping[Any, Callable[[], Any]], rounds: int) -> dict[Any, list[Any]]:
+    """What each contender answers, one after the other, `rounds` times after WARM_UP rounds that do not count.
+
+    Neighbours in time have the same place in the lists, so that a machine that slows down disturbs all alike.
+    """
+    answers: dict[Any, list[Any]] = {name: [] for name in contenders}
+    for _ in range(WARM_UP + rounds):
+        for name, run in contenders.items():
+            answers[name].append(run())
+    return {name: each[WARM_UP:] for name, each in answers.items()}
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Median, quartiles and number of measurements."""
+    low, _, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return {"median": median(values), "quartiles": [low, high], "n": len(values)}
+
+
+def ratios(ours: list[float], theirs: list[float]) -> dict[str, Any]:
+    """The summary of the ratios of neighbours."""
+    return summary([a / b for a, b in zip(ours, theirs, strict=True)])

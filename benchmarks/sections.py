@@ -1,0 +1,110 @@
+"""The sections: what each measures, and the columns of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import against_torch, grid, iterations, memory, roofline, scaling, stages
+from .setting import Setting
+from .tables import Column
+
+
+@dataclass(frozen=True)
+class Section:
+    """measure: gives {"rows": [...]} and perhaps "notes", in JSON's types. Rows have the columns' keys, or more."""
+
+    title: str
+    measure: Callable[[Setting], dict[str, Any]]
+    columns: tuple[Column, ...]
+
+
+SECTIONS = {
+    "iterations": Section(
+        "Whole iteration / bare network (forward to relu5_1, backward of ones)",
+        iterations.measure,
+        (
+            Column("method", "method"),
+            Column("ratio", "ratio", "ratio"),
+            Column("seconds", "iteration, s", "s"),
+            Column("bare_seconds", "bare, s", "s"),
+            Column("graph_seconds", "bound graph alone, s", "s"),
+            Column("overhead", "iteration outside it, %", "percent"),
+        ),
+    ),
+    "torch": Section(
+        "Whole iteration / PyTorch's on the same losses, weights and pictures",
+        against_torch.measure,
+        (
+            Column("method", "method"),
+            Column("variant", "PyTorch"),
+            Column("our_precision", "our precision"),
+            Column("ratio", "ratio", "ratio"),
+            Column("our_seconds", "ours, s", "s"),
+            Column("seconds", "PyTorch, s", "s"),
+            Column("fastest", "its fastest float32"),
+            Column("terms_error", "difference of terms", "error"),
+            Column("gradient_error", "of the gradient", "error"),
+        ),
+    ),
+    "roofline": Section(
+        "Operations per second (of the convolutions; an iteration is a forward and a backward)",
+        roofline.measure,
+        (
+            Column("what", "what"),
+            Column("flops", "GFLOP", "GFLOP"),
+            Column("seconds", "s", "s"),
+            Column("rate", "GFLOP/s", "GFLOP/s"),
+            Column("share", "of the best layer, %", "percent"),
+        ),
+    ),
+    "stages": Section(
+        "Seconds of a fresh process by stage",
+        stages.measure,
+        (Column("stage", "stage"), Column("seconds", "s", "s")),
+    ),
+    "memory": Section(
+        "Peak resident memory of fresh processes",
+        memory.measure,
+        (
+            Column("size", "size"),
+            Column("what", "process"),
+            Column("peak", "GB", "GB"),
+            Column("ratio", "ratio to bare MXNet", "ratio"),
+        ),
+    ),
+    "sizes": Section(
+        "Iteration by size",
+        scaling.sizes,
+        (
+            Column("method", "method"),
+            Column("width", "width", "count"),
+            Column("height", "height", "count"),
+            Column("seconds", "iteration, s", "s"),
+            Column("per_megapixel", "s per megapixel", "s"),
+            Column("relative", "cost of a pixel, relative", "ratio"),
+        ),
+    ),
+    "threads": Section(
+        "Iteration by threads",
+        scaling.threads,
+        (
+            Column("method", "method"),
+            Column("threads", "threads", "count"),
+            Column("seconds", "iteration, s", "s"),
+            Column("speed_up", "speed-up over one", "ratio"),
+        ),
+    ),
+    "grid": Section(
+        "A grid against single runs, one after another",
+        grid.measure,
+        (
+            Column("what", "what"),
+            Column("seconds", "s", "s"),
+            Column("cells_per_hour", "cells per hour", "count"),
+            Column("ratio", "ratio to single runs", "ratio"),
+        ),
+    ),
+}
+"""Name -> section, in the order in which they are measured."""

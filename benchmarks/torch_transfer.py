@@ -1,0 +1,198 @@
+"""Tasks of a child process that run the same transfer in PyTorch, in several settings, after a check of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import model_zoo
+from model_zoo.errors import InputError
+from model_zoo.vgg19 import LAYERS
+from neural_style_mmd.images import preprocess, read_picture
+from neural_style_mmd.record import peak_rss
+from neural_style_mmd.threads import chosen_threads
+
+from . import torch_losses
+from .child import Turn
+
+BARE = "bare"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A setting of PyTorch. tolerance: of terms and gradient, relative to ours in float32."""
+
+    channels_last: bool = False
+    compiled: bool = False
+    precision: str = "float32"
+    tolerance: float = 1e-3
+
+
+VARIANTS = {
+    "eager": Variant(),
+    "channels_last": Variant(channels_last=True),
+    "compiled": Variant(compiled=True),
+    "compiled, channels_last": Variant(channels_last=True, compiled=True),
+    "bf16": Variant(channels_last=True, precision="bf16", tolerance=0.2),
+    "bf16, compiled": Variant(channels_last=True, compiled=True, precision="bf16", tolerance=0.2),
+}
+"""bf16: network and picture in bfloat16, statistics and update in float32; only where the processor multiplies it."""
+
+# The example's SGD: neural_style_mmd.presets.
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 5e-4
+
+
+class Transfer:
+    """One variant's run: the targets, and a step like ours.
+
+    Memory formats of parameters and picture are the variant's; the targets are always measured in float32.
+    """
+
+    def __init__(self, methods: str, content: np.ndarray, style: np.ndarray, weights: Any, variant: Variant) -> None:
+        self._format = torch.channels_last if variant.channels_last else torch.contiguous_format
+        self._dtype = torch.bfloat16 if variant.precision == "bf16" else torch.float32
+        plain = {name: torch.from_numpy(np.ascontiguousarray(each)) for name, each in weights.parameters.items()}
+        self.aims = {}
+        if methods != BARE:
+            pictures = torch.from_numpy(content), torch.from_numpy(style)
+            self.aims = torch_losses.targets(methods.split("+"), *pictures, plain)
+        self._parameters = {name: self._placed(each) for name, each in plain.items()}
+        terms = _bare if methods == BARE else torch_losses.terms
+        self._terms = torch.compile(terms, dynamic=False) if variant.compiled else terms
+        self.heads = torch.ones(max(1, len(self.aims)))
+        self._x = torch.from_numpy(content.copy())
+        self._momentum = torch.zeros_like(self._x)
+        self._limit = float(self._x.numel())
+
+    def evaluate(self, x: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The terms, and the gradient of their sum weighted with `heads`."""
+        x = x.detach().requires_grad_()
+        terms = self._terms(self._placed(x), self._parameters, self.aims, drawn)
+        (gradient,) = torch.autograd.grad((terms * self.heads).sum(), x)
+        return terms.detach(), gradient
+
+    def step(self) -> None:
+        """Draw, evaluate, clip, update (MXNet's SGD), and read the terms."""
+        terms, gradient = self.evaluate(self._x, self._draw())
+        norm = float(torch.linalg.vector_norm(gradient))
+        if norm > self._limit:
+            gradient = gradient * (self._limit / norm)
+        self._momentum.mul_(MOMENTUM).sub_(gradient + WEIGHT_DECAY * self._x, alpha=LEARNING_RATE)
+        self._x = self._x + self._momentum
+        terms.tolist()
+
+    def run_bare(self) -> None:
+        """The network alone, forward and backward."""
+        self.evaluate(self._x, {})
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        """In the variant's precision and, for pictures and weights, in its memory format."""
+        if tensor.dim() == 4:
+            return tensor.to(dtype=self._dtype, memory_format=self._format)
+        return tensor.to(self._dtype)
+
+    def _draw(self) -> dict[str, Tensor]:
+        """New pairs of each gaussian term: disjoint ones of the picture, random ones of the style picture."""
+        drawn = {}
+        for name, target in self.aims.items():
+            if name.startswith("style.gaussian."):
+                stride = LAYERS[name.split(".")[2]].stride
+                positions = (self._x.shape[2] // stride) * (self._x.shape[3] // stride)
+                n = positions // 2
+                drawn[f"{name}.pairs"] = torch.randperm(positions)[: 2 * n].view(n, 2)
+                repeats = -(-2 * n // (len(target[0]) // 2 * 2))
+                style = [torch.randperm(len(target[0]))[: len(target[0]) // 2 * 2] for _ in range(repeats)]
+                drawn[f"{name}.style_pairs"] = torch.cat(style)[: 2 * n].view(n, 2)
+        return drawn
+
+
+def _bare(x: Tensor, parameters: Any, aims: Any, drawn: Any) -> Tensor:
+    """The sum of relu5_1, whose gradient is a head of ones."""
+    return torch_losses.features(x, parameters, [torch_losses.DEEPEST])[torch_losses.DEEPEST].float().sum()[None]
+
+
+def iterate(turn: Turn, methods: str, content: str, style: str, reference: str, variants: Sequence[str]) -> None:
+    """Answers a variant's name with the seconds of one of its iterations.
+
+    The first answer is {"errors": {variant: the relative differences from the evaluation in the file `reference`},
+    "failed": {variant: why it cannot run}}. Raises InputError where a variant computes something else.
+    """
+    torch.set_num_threads(chosen_threads() or torch.get_num_threads())
+    weights = model_zoo.load("surrogate")
+    pictures = _pictures(content, style, weights)
+    runs: dict[str, Callable[[], None]] = {}
+    errors, failed = {}, {}
+    for name in variants:
+        if VARIANTS[name].precision == "bf16" and not multiplies_bf16():
+            failed[name] = "the processor has no avx512_bf16"
+            continue
+        transfer = Transfer(methods, *pictures, weights, VARIANTS[name])
+        try:
+            errors[name] = compare(transfer, reference)
+        except RuntimeError as error:  # torch.compile needs a C++ compiler
+            failed[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            continue
+        if not max(errors[name].values()) <= VARIANTS[name].tolerance:
+            raise InputError(
+                f"PyTorch ({name}) computes another {methods}: {errors[name]}, allowed {VARIANTS[name].tolerance:g}"
+            )
+        runs[name] = transfer.run_bare if methods == BARE else transfer.step
+    name = turn({"errors": errors, "failed": failed})
+    while True:
+        began = perf_counter()
+        runs[name]()
+        name = turn(perf_counter() - began)
+
+
+def compare(transfer: Transfer, path: str) -> dict[str, float]:
+    """Relative differences from the evaluation in the file `path` (see ours.evaluation): of the worst term, and of the
+    gradient in the Euclidean norm."""
+    with np.load(path) as theirs:
+        names, there = [str(name) for name in theirs["names"]], {key: theirs[key] for key in theirs.files}
+    if transfer.aims and list(transfer.aims) != names:
+        raise InputError(f"PyTorch has the terms {list(transfer.aims)}, expected {names}")
+    drawn = {key: torch.from_numpy(each.astype(np.int64)) for key, each in there.items() if key.endswith("pairs")}
+    transfer.heads = torch.from_numpy(there["heads"].astype(np.float32))
+    terms, gradient = transfer.evaluate(torch.from_numpy(there["x"]), drawn)
+    apart = np.abs(terms.double().numpy() - there["terms"]) / np.abs(there["terms"])
+    difference = np.linalg.norm((gradient.numpy() - there["gradient"]).astype(np.float64))
+    return {
+        "terms": float(apart.max()),
+        "gradient": float(difference / np.linalg.norm(there["gradient"].astype(np.float64))),
+    }
+
+
+def memory(turn: Turn, methods: str, content: str, style: str) -> int:
+    """Peak resident memory, in bytes, of a process that runs 3 eager iterations and nothing else."""
+    torch.set_num_threads(chosen_threads() or torch.get_num_threads())
+    weights = model_zoo.load("surrogate")
+    transfer = Transfer(methods, *_pictures(content, style, weights), weights, VARIANTS["eager"])
+    run = transfer.run_bare if methods == BARE else transfer.step
+    for _ in range(3):
+        run()
+    return peak_rss()
+
+
+def version(turn: Turn) -> str:
+    """PyTorch's version."""
+    return torch.__version__
+
+
+def multiplies_bf16() -> bool:
+    """Whether the processor has instructions for products of bfloat16."""
+    try:
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def _pictures(content: str, style: str, weights: Any) -> tuple[np.ndarray, np.ndarray]:
+    mean = weights.preprocessing.mean_rgb
+    return preprocess(read_picture(content).pixels, mean), preprocess(read_picture(style).pixels, mean)
