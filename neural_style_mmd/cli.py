@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,86 +16,15 @@ from model_zoo.errors import InputError
 
 from .beta_table_command import beta_table
 from .config import METHODS, TransferConfig
-from .presets import PRESETS
+from .options import config_from, config_options, machine_options, require_one_volume
 from .score_command import score
 
 if TYPE_CHECKING:
     from model_zoo.weights import Weights
 
+    from .calibration import Balance
+    from .setting import Setting
     from .stylization import Progress, Result
-
-
-class _Commas(click.ParamType):
-    """A comma-separated text as a tuple; "auto" or nothing as the empty one."""
-
-    def __init__(self, kind: type, name: str) -> None:
-        self._kind, self.name = kind, name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple:
-        if isinstance(value, tuple):
-            return value
-        if value in ("", "auto"):
-            return ()
-        try:
-            return tuple(self._kind(part.strip()) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers joined by commas", param, ctx)
-
-
-_TYPES: dict[str, Any] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "tuple[str, ...]": _Commas(str, "names"),
-    "tuple[float, ...]": _Commas(float, "numbers"),
-}
-
-
-def config_options(command: Callable) -> Callable:
-    """Adds an option for each field of TransferConfig, with its help, the paper preset's value and source, and the
-    other presets' values where they differ. See `config_from`."""
-    for item in reversed(fields(TransferConfig)):
-        command = click.option(
-            "--" + item.name.replace("_", "-"),
-            item.name,
-            type=_TYPES[str(item.type)],
-            is_flag=True if item.type == "bool" else None,
-            help=f"{item.metadata['help']}{_shown_defaults(item.name, item.default)}",
-        )(command)
-    return command
-
-
-def config_from(choices: dict[str, Any]) -> TransferConfig:
-    """The configuration of the options that the user gave, so that the preset's values hold for the others."""
-    given = click.get_current_context().get_parameter_source
-    default = click.core.ParameterSource.DEFAULT
-    return TransferConfig(**{name: value for name, value in choices.items() if given(name) is not default})
-
-
-def _shown_defaults(name: str, default: Any) -> str:
-    values = {preset: settings[name] for preset, settings in PRESETS.items() if name in settings}
-    if not values:  # the preset itself
-        return f"  [default: {default}]"
-    paper = values.pop("paper")
-    others = {preset: choice.value for preset, choice in values.items() if choice.value != paper.value}
-    shown = f"  [default: {_text(paper.value)}]" if paper.value not in ((), "") and paper.value is not False else ""
-    return f"{shown}  [{paper.source}]" + "".join(f"  [{preset}: {_text(value)}]" for preset, value in others.items())
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def machine_options(command: Callable) -> Callable:
-    """Adds the options that change where and how loudly a run happens, not what it makes."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="Say nothing but errors."),
-        click.option("--device", default="cpu", show_default=True, help="cpu, gpu or gpu:N (the GPU is untested)."),
-        click.option("--threads", type=int, help="Threads of MXNet; every usable core by default."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(
@@ -125,6 +53,7 @@ def transfer(
     threads: int | None,
     device: str,
     quiet: bool,
+    verbose: bool,
     **choices: Any,
 ) -> int:
     """Give CONTENT the style of STYLE. With --alpha 0 there is no CONTENT: STYLE alone is reconstructed.
@@ -132,15 +61,20 @@ def transfer(
     Beside the picture lies its record, OUTPUT.json. Exit code 0: done (the change became small, or a limit was
     reached); 2: misuse or bad input; 3: diverged; 130: interrupted.
     """
+    require_one_volume(quiet, verbose)
     config = config_from(choices)
     if len(pictures) > 2:
         raise InputError(f"got {len(pictures)} pictures; give CONTENT and STYLE, or with --alpha 0 STYLE alone")
     content, style = pictures[0] if len(pictures) == 2 else None, pictures[-1]
     require_output(output, config.size)
-    result = run(
-        content, style, config, output, checkpoint=checkpoint, snapshot_every=snapshot_every, threads=threads,
-        device=device, quiet=quiet,
-    )  # fmt: skip
+    try:
+        result = run(
+            content, style, config, output, checkpoint=checkpoint, snapshot_every=snapshot_every, threads=threads,
+            device=device, quiet=quiet, verbose=verbose,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        _say(f"stopped before there was a picture: {output} is not written")
+        raise
     _save(output, result)
     if not quiet:
         _report(output, result)
@@ -162,6 +96,7 @@ def calibrate(
     threads: int | None,
     device: str,
     quiet: bool,
+    verbose: bool,
     **choices: Any,
 ) -> None:
     """Measure the gradient norms of the content loss and of each method's style loss, and give beta'.
@@ -170,12 +105,15 @@ def calibrate(
     """
     from .stylization import calibrate as measure
 
+    require_one_volume(quiet, verbose)
     given = context.get_parameter_source("method") is not click.core.ParameterSource.DEFAULT
     config = config_from(choices)
     methods = config.method if given else METHODS
+    tell = _Details() if verbose else _nothing
     balances = measure(
-        content, style, config, methods, threads=threads, device=device, notify=_say if not quiet else _nothing
-    )
+        content, style, config, methods, threads=threads, device=device, on_balance=tell,
+        notify=_nothing if quiet else _say,
+    )  # fmt: skip
     if as_json:
         click.echo(json.dumps({name: balance.as_dict() for name, balance in balances.items()}, indent=2))
         return
@@ -264,11 +202,10 @@ def verify(as_json: bool, weights: str, threads: int | None) -> int:
 def versions() -> None:
     """Print the versions of what a result depends on; fails in one line where MXNet cannot be loaded."""
     from . import _mxnet  # noqa: F401 - the import is the check
+    from .progress import machine_lines
     from .record import describe_machine
 
-    machine = describe_machine()
-    click.echo(", ".join(f"{name} {number}" for name, number in machine["versions"].items()))
-    click.echo(f"{machine['threads']} threads, {machine['cpu']}, {machine['platform']}")
+    click.echo("\n".join(machine_lines(describe_machine())))
 
 
 def require_output(path: Path, long_edge: int) -> None:
@@ -299,36 +236,43 @@ def run(
     device: str = "cpu",
     weights: Weights | None = None,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> Result:
     """One transfer with a progress line; the first Ctrl-C or SIGTERM ends it after the iteration in hand."""
     from .images import save_picture
     from .progress import ProgressLine
+    from .record import picture_text
     from .stylization import transfer as make
 
-    line = ProgressLine(sys.stderr, config.iterations)
+    line = ProgressLine(sys.stderr, config.iterations, verbose)
+    tell = _Details() if verbose else _nothing
     stopped: list[int] = []
-    iterating = False
+    network: dict[str, Any] = {}  # filled when the iterations begin
 
     def on_signal(number: int, frame: Any) -> None:
-        if stopped or not iterating:
+        if stopped or not network:
             raise KeyboardInterrupt
         stopped.append(number)
 
+    def on_balance(setting: Setting, balance: Balance) -> None:
+        tell(setting, balance)
+        network.update(setting.network)
+
     def on_iterate(progress: Progress) -> None:
-        nonlocal iterating
-        iterating = True
         if not quiet:
             line.show(progress)
         if snapshot_every and output is not None and progress.iteration % snapshot_every == 0:
-            save_picture(output.with_suffix(f".{progress.iteration:05d}{output.suffix}"), progress.image())
+            snapshot = output.with_suffix(f".{progress.iteration:05d}{output.suffix}")
+            text = picture_text({"weights": network, "iterations": progress.iteration})
+            save_picture(snapshot, progress.image(), text)
         if stopped:
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return make(
-            content, style, config, on_iterate=on_iterate, checkpoint_path=checkpoint, device=device, threads=threads,
-            weights=weights, notify=_nothing if quiet else _say, command=sys.argv,
+            content, style, config, on_balance=on_balance, on_iterate=on_iterate, checkpoint_path=checkpoint,
+            device=device, threads=threads, weights=weights, notify=_nothing if quiet else _say, command=sys.argv,
         )  # fmt: skip
     finally:
         line.close()
@@ -360,5 +304,20 @@ def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _nothing(text: str) -> None:
+def _nothing(*what: Any) -> None:
     pass
+
+
+class _Details:
+    """Says what a run starts from; for the balances of one setting after another, the machine and the setting once."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []
+
+    def __call__(self, setting: Setting, balance: Balance) -> None:
+        from .progress import balance_lines, machine_lines, setting_lines
+        from .record import describe_machine
+
+        common = [*machine_lines(describe_machine()), *setting_lines(setting)]
+        _say("\n".join((common if common != self._said else []) + balance_lines(balance)))
+        self._said = common

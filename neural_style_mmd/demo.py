@@ -54,7 +54,7 @@ def make_demo(
         burned_in=SURROGATE_NOTICE if surrogate else None,
     )
     path = folder / "demo.png"
-    save_picture(path, sheet, picture_text(result.record))
+    save_picture(path, sheet, picture_text({"weights": result.record["weights"]}))
     return path, f"{weights.kind} ({SURROGATE_NOTICE})" if surrogate else weights.kind
 
 

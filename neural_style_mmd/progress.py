@@ -1,12 +1,15 @@
-"""One live line on a terminal, plain lines elsewhere."""
+"""What a person who waits is told: one live line on a terminal, plain lines elsewhere, with --verbose the details."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from .stylization import Progress  # at run time it would load MXNet
+    from .calibration import Balance
+    from .setting import Setting
+    from .stylization import Progress
 
 PLAIN_INTERVAL = 10.0  # seconds between two plain lines
 
@@ -18,9 +21,48 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def describe(progress: Progress, iterations: int) -> str:
-    """Iteration, objective and its parts, relative change, seconds an iteration, time left at most."""
-    parts = ", ".join(f"{name} {value:.3g}" for name, value in progress.parts.items())
+def machine_lines(machine: Mapping[str, Any]) -> list[str]:
+    """Versions, and threads, CPU and system, of record.describe_machine."""
+    return [
+        ", ".join(f"{name} {number}" for name, number in machine["versions"].items()),
+        f"{machine['threads']} threads, {machine['cpu']}, {machine['platform']}",
+    ]
+
+
+def setting_lines(setting: Setting) -> list[str]:
+    """The network, and each picture's size as it was read and as it is used."""
+    network = setting.network
+    lines = [f"network: {network['kind']} ({network['name']}, sha256 {network['sha256'][:12]}), {network['origin']}"]
+    for name, entry in setting.inputs.items():
+        shape = setting.style_shape if name == "style" else setting.start.shape
+        size = " x ".join(map(str, entry["size"]))
+        lines.append(f"{name}: {entry['name']}, {size}, used at {shape[3]} x {shape[2]}")
+    return lines
+
+
+def balance_lines(balance: Balance) -> list[str]:
+    """beta', the gradient norms and their ratios, and the scale of a step."""
+    lines = [f"gradient norms on the picture at {balance.point}:"]
+    if balance.content_norm is not None:
+        lines.append(f"  content {balance.content_norm:.6g}")
+    for method, norms in balance.style_norms.items():
+        layers = ", ".join(f"style.{method}.{layer} {norm:.4g}" for layer, norm in norms["layers"].items())
+        lines.append(f"  style.{method} {norms['total']:.6g}" + (f" ({layers})" if layers else ""))
+    lines.append("beta': " + ", ".join(f"{method} {value:.6g}" for method, value in balance.beta_prime.items()))
+    if balance.content_norm is not None:
+        at_start = "none" if balance.ratio_at_start is None else f"{balance.ratio_at_start:.4g}"
+        lines.append(
+            f"style gradient over content gradient: {balance.ratio_at_point:.4g} there, {at_start} at the start"
+        )
+    lines.append(f"step scale: {balance.step_scale:.6g}")
+    return lines
+
+
+def describe(progress: Progress, iterations: int, verbose: bool = False) -> str:
+    """Iteration, objective and what it is the sum of (each term where `verbose`, else each method), relative change,
+    seconds an iteration, time left at most."""
+    summands = progress.summands if verbose else progress.parts
+    parts = ", ".join(f"{name} {value:.3g}" for name, value in summands.items())
     each = progress.seconds / progress.iteration
     left = duration(each * (iterations - progress.iteration))
     return (
@@ -30,11 +72,11 @@ def describe(progress: Progress, iterations: int) -> str:
 
 
 class ProgressLine:
-    """Writes `describe` of each iterate to a stream."""
+    """Writes `describe` of each iterate to a stream; where `verbose`, a line of its own for every iterate."""
 
-    def __init__(self, stream: TextIO, iterations: int) -> None:
-        self._stream, self._iterations = stream, iterations
-        self._live = stream.isatty()
+    def __init__(self, stream: TextIO, iterations: int, verbose: bool = False) -> None:
+        self._stream, self._iterations, self._verbose = stream, iterations, verbose
+        self._live = stream.isatty() and not verbose  # a line with every term is longer than a terminal is wide
         self._shown_at = float("-inf")
         self._open = False
 
@@ -44,8 +86,8 @@ class ProgressLine:
         if self._live:
             self._stream.write("\r" + describe(progress, self._iterations) + "\x1b[K")
             self._open = True
-        elif last or monotonic() - self._shown_at >= PLAIN_INTERVAL:
-            self._stream.write(describe(progress, self._iterations) + "\n")
+        elif last or self._verbose or monotonic() - self._shown_at >= PLAIN_INTERVAL:
+            self._stream.write(describe(progress, self._iterations, self._verbose) + "\n")
             self._shown_at = monotonic()
         self._stream.flush()
 

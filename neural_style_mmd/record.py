@@ -121,8 +121,10 @@ def _finite(value: Any) -> Any:
 
 
 def picture_text(record: dict[str, Any]) -> dict[str, str]:
-    """What a picture's file says of itself, as text chunks."""
+    """What a picture's file says of itself, as text chunks; of a record its "weights" are enough, and "iterations", if
+    they are there, are said."""
     weights = record["weights"]
     network = f"{weights['kind']} {weights['name']} sha256:{weights['sha256']}"
     notice = {"Comment": SURROGATE_NOTICE} if weights["kind"] == "surrogate" else {}
-    return {"Software": f"neural-style-mmd {record['versions']['neural-style-mmd']}", "Network": network} | notice
+    iteration = {"Iteration": str(record["iterations"])} if "iterations" in record else {}
+    return {"Software": f"neural-style-mmd {version('neural-style-mmd')}", "Network": network} | iteration | notice

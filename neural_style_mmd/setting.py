@@ -32,6 +32,7 @@ class Setting:
     """Everything that an optimisation starts from.
 
     network: the record's entry of the weights; the objective alone keeps the parameters, and only those it needs.
+    style_shape: (1, 3, H_S, W_S), the style picture as it is compared.
     start, point: preprocessed pictures (1, 3, H, W): where the run begins and where beta' is measured.
     """
 
@@ -39,6 +40,7 @@ class Setting:
     objective: Any
     network: dict[str, Any]
     inputs: dict[str, Any]
+    style_shape: tuple[int, ...]
     start: np.ndarray
     point: np.ndarray
     point_name: str
@@ -106,6 +108,7 @@ def bind(inputs: Inputs, config: TransferConfig, weights: Weights, device: str) 
         objective=objective,
         network=record.describe_weights(weights),
         inputs={name: record.describe_picture(picture, path) for name, (picture, path) in inputs.items()},
+        style_shape=x_style.shape,
         start=_start(config, shape, x_content, pictures.get("init"), mean),
         point=point,
         point_name=point_name,

@@ -21,23 +21,34 @@ from .evaluation import FIXED_DRAW
 from .setting import Setting, Source, bind, load_network, prepare, read_inputs, with_absolute_paths
 from .stopping import Outcome, StoppingRule
 
+OnBalance = Callable[[Setting, calibration.Balance], None]
+
 
 @dataclass(frozen=True)
 class Progress:
     """What `on_iterate` is told after each update.
 
-    total: the weighted objective, and parts: its summands by name ("content", each method, "tv"); terms: the unweighted
-        terms. All are those before the update (after it for L-BFGS).
+    total: the weighted objective, and summands: the weighted terms that it is the sum of; terms: the unweighted terms,
+        by the same names. All are those before the update (after it for L-BFGS).
     change: |x_t - x_(t-1)| / |x_t|. seconds: of optimisation so far. image(): the picture now, uint8 (H, W, 3).
     """
 
     iteration: int
     total: float
-    parts: Mapping[str, float]
+    summands: Mapping[str, float]
     terms: Mapping[str, float]
     change: float
     seconds: float
     image: Callable[[], np.ndarray]
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """The summands, those of a method's layers added up: "content", each method, "tv"."""
+        parts: dict[str, float] = {}
+        for name, value in self.summands.items():
+            part = name.split(".")[1] if name.startswith("style.") else name
+            parts[part] = parts.get(part, 0.0) + value
+        return parts
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ def transfer(
     style: Source,
     config: TransferConfig | None = None,
     *,
+    on_balance: OnBalance | None = None,
     on_iterate: Callable[[Progress], None] | None = None,
     checkpoint_path: str | os.PathLike | None = None,
     checkpoint_every: float = checkpoint.INTERVAL,
@@ -67,6 +79,7 @@ def transfer(
 
     content, style: paths, uint8 arrays (H, W, 3) in RGB, or pictures; content is None exactly where alpha is 0, and
         the result then has the style's size (paper, Figure 1).
+    on_balance: called with the setting and its balance, once and before the first iteration.
     on_iterate: called after each update. If it raises KeyboardInterrupt, or the user presses Ctrl-C, the run ends with
         outcome "interrupted" and the last whole picture.
     checkpoint_path: where the run's state is kept; if the file is there, the run goes on from it.
@@ -81,6 +94,8 @@ def transfer(
         require_writable(Path(checkpoint_path))
     path = Path(checkpoint_path) if checkpoint_path is not None else None
     run = _Run(setting, checkpoint.Checkpointer(path, checkpoint_every), path, on_iterate, notify)
+    if on_balance is not None:
+        on_balance(setting, run.balance)
     outcome = run.until_it_ends()
     return Result(run.image(), run.record(outcome, command), outcome)
 
@@ -91,13 +106,15 @@ def calibrate(
     config: TransferConfig | None = None,
     methods: Sequence[str] = METHODS,
     *,
+    on_balance: OnBalance = lambda setting, balance: None,
     device: str = "cpu",
     threads: int | None = None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> dict[str, calibration.Balance]:
     """beta' and the gradient norms of each method alone, by the function that `transfer` calibrates with.
 
-    beta' is measured also where the preset fixes it, in that preset's own normalisation of the losses.
+    beta' is measured also where the preset fixes it, in that preset's own normalisation of the losses. on_balance is
+    called for each method.
     """
     config = config or TransferConfig()
     if config.alpha == 0:
@@ -105,7 +122,14 @@ def calibrate(
     alone = {name: replace(config, method=(name,), fusion=(), beta_prime=(), balance="measured") for name in methods}
     inputs = read_inputs(content, style, config)
     weights = load_network(config, threads, notify)
-    return {name: bind(inputs, each, weights, device).measure_balance() for name, each in alone.items()}
+
+    def measure(config: TransferConfig) -> calibration.Balance:
+        setting = bind(inputs, config, weights, device)
+        balance = setting.measure_balance()
+        on_balance(setting, balance)
+        return balance
+
+    return {name: measure(each) for name, each in alone.items()}
 
 
 class _Diverged(Exception):
@@ -134,7 +158,7 @@ class _Run:
             notify(f"going on from iteration {self._state.iteration} of {path}")
         else:
             notify("measuring the gradients for the balance")
-            self._balance = setting.measure_balance()
+            self.balance = setting.measure_balance()
         self._x = self._state.x.astype(np.float32)
         self._began = monotonic()
 
@@ -160,13 +184,13 @@ class _Run:
     def record(self, outcome: Outcome, command: Sequence[str] | None) -> dict[str, Any]:
 
         setting = self._setting
-        final = setting.objective.evaluate(self._x, self._balance.term_weights)
+        final = setting.objective.evaluate(self._x, self.balance.term_weights)
         return record.assemble(
             setting.config,
             command,
             inputs=setting.inputs,
             weights=setting.network,
-            balance=self._balance.as_dict(),
+            balance=self.balance.as_dict(),
             trace=self._trace,
             final={"total": final.total, "terms": dict(final.terms), "draw": FIXED_DRAW},
             outcome=outcome.value,
@@ -178,8 +202,8 @@ class _Run:
         )
 
     def _evaluate(self, x: np.ndarray, draw: int):
-        scale = self._balance.step_scale
-        weights = {name: scale * weight for name, weight in self._balance.term_weights.items()}
+        scale = self.balance.step_scale
+        weights = {name: scale * weight for name, weight in self.balance.term_weights.items()}
         evaluation = self._setting.objective.evaluate(x, weights, draw)
         # MXNet's ReLU turns NaN into 0, so the losses stay finite: the picture and its gradient must be looked at.
         if not (np.isfinite(evaluation.gradient).all() and np.isfinite(x).all()):
@@ -190,12 +214,13 @@ class _Run:
         if not np.isfinite(iterate.x).all():
             raise _Diverged
         self._x = iterate.x
-        weights = self._balance.term_weights
+        terms = iterate.evaluation.terms
+        summands = {name: self.balance.term_weights[name] * value for name, value in terms.items()}
         self._trace.append(
             {
                 "iteration": iterate.iteration,
-                "total": sum(weights[name] * value for name, value in iterate.evaluation.terms.items()),
-                "terms": dict(iterate.evaluation.terms),
+                "total": sum(summands.values()),
+                "terms": dict(terms),
                 "draw": iterate.draw,
                 "change": iterate.change,
                 "gradient_norm": iterate.gradient_norm,
@@ -207,7 +232,7 @@ class _Run:
         last = self._trace[-1]
         self._outcome = self._rule.outcome(iterate.iteration, iterate.change, last["seconds"])
         if self._on_iterate is not None:
-            self._on_iterate(Progress(image=self.image, parts=_parts(weights, last["terms"]), **_shown(last)))
+            self._on_iterate(Progress(image=self.image, summands=summands, **_shown(last)))
         return self._outcome is not None
 
     def _seconds(self) -> float:
@@ -229,7 +254,7 @@ class _Run:
     def _about(self, state) -> dict[str, Any]:
         return {
             "identity": self._identity(),
-            "balance": self._balance.as_dict(),
+            "balance": self.balance.as_dict(),
             "trace": self._trace[: state.iteration],
             "machine": record.describe_machine(),
         }
@@ -251,7 +276,7 @@ class _Run:
                 f"{path}: its picture has shape {state.x.shape}, expected {self._state.x.shape}; remove it"
             )
         self._state, self._trace = state, run["trace"]
-        self._balance = calibration.Balance(**run["balance"])
+        self.balance = calibration.Balance(**run["balance"])
         self._seconds_before = self._trace[-1]["seconds"] if self._trace else 0.0
         here = record.describe_machine()
         for key in ("cpu", "threads", "versions"):
@@ -264,12 +289,3 @@ class _Run:
 
 def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: entry[key] for key in ("iteration", "total", "terms", "change", "seconds")}
-
-
-def _parts(weights: Mapping[str, float], terms: Mapping[str, float]) -> dict[str, float]:
-    """The weighted terms, summed over the layers of each method."""
-    parts: dict[str, float] = {}
-    for name, value in terms.items():
-        part = name.split(".")[1] if name.startswith("style.") else name
-        parts[part] = parts.get(part, 0.0) + weights[name] * value
-    return parts

@@ -112,6 +112,22 @@ def test_snapshots(transfer, tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "out.00006.png"), pixels(tmp_path / "out.png"))
 
 
+def text_of(path):
+    with Image.open(path) as image:
+        return image.text
+
+
+def test_a_snapshot_says_of_itself_what_the_picture_says(transfer, network, tmp_path, monkeypatch):
+    surrogate = replace(network, kind="surrogate", name="surrogate")
+    monkeypatch.setattr("model_zoo.load", lambda name, **options: surrogate)
+    transfer("--snapshot-every", "4")
+    text, snapshot = text_of(tmp_path / "out.png"), text_of(tmp_path / "out.00004.png")
+    assert text["Network"] == f"surrogate surrogate sha256:{surrogate.sha256}"
+    assert text["Comment"] == "surrogate network, not a reproduction"
+    assert (text["Iteration"], snapshot["Iteration"]) == ("6", "4")
+    assert snapshot == text | {"Iteration": "4"}
+
+
 def test_a_checkpoint_goes_on(transfer, tmp_path):
     transfer("--checkpoint", tmp_path / "c", "--iterations", "3", output="part.png")
     result = transfer("--checkpoint", tmp_path / "c")
@@ -317,7 +333,7 @@ def test_help_shows_every_setting_with_its_default():
             shown = ",".join(default) if isinstance(default, tuple) else default
             start = text.index(f"{option} {kinds[item.type]}")
             assert f"[default: {shown}]" in text[start : start + 400], option
-    for option in ("--output", "--checkpoint", "--snapshot-every", "--threads", "--device", "--quiet"):
+    for option in ("--output", "--checkpoint", "--snapshot-every", "--threads", "--device", "--quiet", "--verbose"):
         assert option in text
 
 
@@ -366,6 +382,30 @@ def test_a_signal_ends_the_run_after_the_iteration_in_hand(number, pictures, net
     assert record["outcome"] == "interrupted" and record["iterations"] == len(record["trace"]) >= 1
     assert pixels(out).shape == (24, 32, 3)
     assert (tmp_path / "c").is_file()
+
+
+def test_a_signal_before_the_first_iteration_says_that_nothing_is_written(transfer, tmp_path, monkeypatch):
+    monkeypatch.setattr("model_zoo.load", lambda name, **options: signal.raise_signal(signal.SIGINT))
+    result = transfer()
+    assert result.exit_code == 130 and list(tmp_path.iterdir()) == []
+    assert [line for line in result.stderr.splitlines() if f"{tmp_path / 'out.png'} is not written" in line]
+    assert "Traceback" not in result.stderr
+
+
+def test_a_signal_in_the_first_iteration_waits_for_its_end(transfer, tmp_path, monkeypatch):
+    from neural_style_mmd.objective import Objective
+
+    evaluate = Objective.evaluate
+
+    def interrupted(self, x, weights, draw=0):
+        if draw == 1:
+            signal.raise_signal(signal.SIGINT)
+        return evaluate(self, x, weights, draw)
+
+    monkeypatch.setattr(Objective, "evaluate", interrupted)
+    assert transfer().exit_code == 130
+    assert record_of(tmp_path / "out.png.json")["iterations"] == 1
+    assert (tmp_path / "out.png").is_file()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
