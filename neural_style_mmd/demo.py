@@ -13,6 +13,7 @@ from .config import TransferConfig
 from .images import read_picture, resize, save_picture
 from .record import SURROGATE_NOTICE, picture_text
 from .sheet import contact_sheet
+from .stopping import Outcome
 
 METHODS = ("linear", "poly", "gaussian", "bn")  # the order of the paper's figures
 SETTINGS: dict[str, Any] = {"size": 256, "gamma": 5.0, "optimizer": "adam", "iterations": 100}
@@ -32,7 +33,8 @@ def make_demo(
     """Stylise the two `pictures` (content, style; none: the first procedural pair) by each method into `folder`.
 
     run, save: the command line's way to make and to write one picture.
-    Returns the path of the sheet, demo.png, and the network's name.
+    Returns the path of the sheet, demo.png, and the network's name. Raises KeyboardInterrupt where a run was
+    interrupted: its picture is kept, and there is no sheet.
     """
     make_folder(folder)
     content, style = pictures or _write_samples(folder)
@@ -46,6 +48,8 @@ def make_demo(
         config = TransferConfig(method=(method,), **SETTINGS)
         result = run(content, style, config, threads=threads, weights=weights)
         save(folder / f"{method}.png", result)
+        if result.outcome is Outcome.INTERRUPTED:
+            raise KeyboardInterrupt
         cells.append((method, result.image))
     surrogate = weights.kind == "surrogate"
     sheet = contact_sheet(

@@ -1,0 +1,59 @@
+"""`demo`: four pictures and one sheet, each saying of itself which network made it; Ctrl-C ends all of it."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from neural_style_mmd.cli import cli
+from neural_style_mmd.demo import METHODS
+from neural_style_mmd.stopping import Outcome
+
+NETWORK = {"kind": "surrogate", "name": "seeded", "sha256": "5" * 64, "notes": []}
+
+
+@pytest.fixture
+def demo(tmp_path, pictures, network, monkeypatch):
+    """Runs the demo with transfers that only note their method; `ends` gives their outcomes."""
+
+    def run(ends=lambda method: Outcome.ITERATION_LIMIT):
+        made = []
+
+        def transfer(content, style, config, **options):
+            (method,) = config.method
+            made.append(method)
+            image = np.full((48, 64, 3), 40 * len(made), np.uint8)
+            return SimpleNamespace(image=image, outcome=ends(method), record={"weights": NETWORK, "iterations": 7})
+
+        monkeypatch.setattr("neural_style_mmd.stylization.transfer", transfer)
+        monkeypatch.setattr("model_zoo.load", lambda *name, **options: replace(network, kind="surrogate"))
+        return CliRunner().invoke(cli, ["demo", *map(str, pictures), "-o", str(tmp_path / "demo")]), made
+
+    return run
+
+
+def text_of(path):
+    with Image.open(path) as image:
+        return image.text
+
+
+def test_every_picture_of_the_demo_says_which_network_made_it(demo, tmp_path):
+    result, made = demo()
+    assert (result.exit_code, made) == (0, list(METHODS)), result.stderr
+    for name in METHODS:
+        text = text_of(tmp_path / "demo" / f"{name}.png")
+        assert text["Comment"] == "surrogate network, not a reproduction"
+        assert "5" * 64 in text["Network"] and text["Iteration"] == "7"
+    sheet = text_of(tmp_path / "demo" / "demo.png")
+    assert "5" * 64 in sheet["Network"] and sheet["Comment"] == "surrogate network, not a reproduction"
+    assert "Iteration" not in sheet  # it is of four runs
+
+
+def test_an_interruption_ends_the_demo_and_not_one_method_of_it(demo, tmp_path):
+    result, made = demo(lambda method: Outcome.INTERRUPTED if method == METHODS[1] else Outcome.ITERATION_LIMIT)
+    assert (result.exit_code, made) == (130, list(METHODS[:2]))
+    assert (tmp_path / "demo" / f"{METHODS[1]}.png").is_file()  # as it was
+    assert not (tmp_path / "demo" / "demo.png").exists()
