@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shutil import get_terminal_size
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -58,17 +59,17 @@ def balance_lines(balance: Balance) -> list[str]:
     return lines
 
 
-def describe(progress: Progress, iterations: int, verbose: bool = False) -> str:
+def describe(progress: Progress, iterations: int, verbose: bool = False, columns: int | None = None) -> str:
     """Iteration, objective and what it is the sum of (each term where `verbose`, else each method), relative change,
-    seconds an iteration, time left at most."""
+    seconds an iteration, time left at most; in less than `columns` characters, where that is asked for."""
     summands = progress.summands if verbose else progress.parts
     parts = ", ".join(f"{name} {value:.3g}" for name, value in summands.items())
     each = progress.seconds / progress.iteration
-    left = duration(each * (iterations - progress.iteration))
-    return (
-        f"iteration {progress.iteration}/{iterations}  objective {progress.total:.4g} ({parts})  "
-        f"change {100 * progress.change:.2f} %  {each:.2f} s each  at most {left} left"
-    )
+    objective = f"iteration {progress.iteration}/{iterations}  objective {progress.total:.4g}"
+    change = f"change {100 * progress.change:.2f} %"
+    left = f"at most {duration(each * (iterations - progress.iteration))} left"
+    whole = f"{objective} ({parts})  {change}  {each:.2f} s each  {left}"
+    return whole if columns is None or len(whole) < columns else f"{objective}  {change}  {left}"[: columns - 1]
 
 
 class ProgressLine:
@@ -84,7 +85,8 @@ class ProgressLine:
         """Called after each iteration."""
         last = progress.iteration == self._iterations
         if self._live:
-            self._stream.write("\r" + describe(progress, self._iterations) + "\x1b[K")
+            columns = get_terminal_size().columns  # a line that wraps cannot be written over
+            self._stream.write("\r" + describe(progress, self._iterations, columns=columns) + "\x1b[K")
             self._open = True
         elif last or self._verbose or monotonic() - self._shown_at >= PLAIN_INTERVAL:
             self._stream.write(describe(progress, self._iterations, self._verbose) + "\n")

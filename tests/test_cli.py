@@ -443,11 +443,20 @@ def show(terminal):
     return stream.getvalue()
 
 
-def test_on_a_terminal_there_is_one_live_line():
+def test_on_a_terminal_there_is_one_live_line(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     text = show(terminal=True)
     assert text.count("\n") == 1 and text.endswith("\n") and text.count("\r") == 3
     for words in ("iteration 2/3", "objective 10", "content 5", "bn 5", "change 12.50 %", "2.00 s each", "0:02 left"):
         assert words in text.split("\r")[2]
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_the_live_line_never_wraps(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for line in show(terminal=True).rstrip("\n").split("\r")[1:]:
+        assert len(line.removesuffix("\x1b[K")) < columns and "iteration" in line
+        assert columns < 80 or "left" in line
 
 
 def test_elsewhere_there_are_plain_lines():
