@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,6 +19,7 @@ from neural_style_mmd.record import describe_machine
 from neural_style_mmd.threads import choose_threads, usable_cores
 
 from . import tables
+from .against_torch import is_installed
 from .processes import ChildFailed
 from .sections import SECTIONS, Section
 from .setting import SIZES, Setting
@@ -94,7 +96,11 @@ def _measure(section: Section, setting: Setting) -> dict[str, Any]:
 
 
 def _machine() -> dict[str, Any]:
-    return describe_machine() | {"cores": usable_cores()}
+    """The record of the machine, with its cores and, where it is there, PyTorch's version."""
+    about = describe_machine() | {"cores": usable_cores()}
+    if is_installed():
+        about["versions"]["torch"] = version("torch")
+    return about
 
 
 def _markdown(report: dict[str, Any]) -> str:

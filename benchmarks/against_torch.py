@@ -8,19 +8,10 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from .ours import BARE, PRECISIONS, WHOLE
+from .contenders import BARE, OURS, TORCH
+from .ours import WHOLE
 from .processes import Child, alternate, once, ratios, summary
-from .setting import ALL_METHODS, Setting
-
-# Name -> precision. torch_transfer.VARIANTS says what each is; it cannot be imported where torch is missing.
-VARIANTS = {
-    "eager": "float32",
-    "channels_last": "float32",
-    "compiled": "float32",
-    "compiled, channels_last": "float32",
-    "bf16": "bf16",
-    "bf16, compiled": "bf16",
-}
+from .setting import DISTINCT_METHODS, Setting
 
 INSTALL = "PyTorch is not installed: pip install -e '.[bench]', or make bench"
 
@@ -35,12 +26,12 @@ def measure(setting: Setting) -> dict[str, Any]:
     if not is_installed():
         return {"rows": [], "skipped": INSTALL}
     rows, notes = [], []
-    for method in (BARE, *(setting.methods or ALL_METHODS)):
+    for method in (BARE, *(setting.methods or DISTINCT_METHODS)):
         setting.say(f"torch: {method}")
         more, failed = _compare(setting, method)
         rows += more
         notes += [f"{method}, {name}: {reason}" for name, reason in failed.items()]
-    return {"rows": rows, "notes": notes, "torch": once("torch_transfer:version")}
+    return {"rows": rows, "notes": notes}
 
 
 def _compare(setting: Setting, method: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -51,10 +42,10 @@ def _compare(setting: Setting, method: str) -> tuple[list[dict[str, Any]], dict[
     with ExitStack() as stack:
         ours = {
             precision: stack.enter_context(Child("ours:iterate", {**problem, "precision": precision}))
-            for precision in (PRECISIONS if method != BARE else ["float32"])
+            for precision in (OURS if method != BARE else ["float32"])
         }
         theirs = stack.enter_context(
-            Child("torch_transfer:iterate", {**problem, "reference": reference, "variants": list(VARIANTS)})
+            Child("torch_transfer:iterate", {**problem, "reference": reference, "variants": list(TORCH)})
         )
         errors, failed = theirs.first["errors"], theirs.first["failed"]
         contenders = {("ours", name): partial(child.ask, WHOLE) for name, child in ours.items()}
@@ -69,7 +60,7 @@ def _compare(setting: Setting, method: str) -> tuple[list[dict[str, Any]], dict[
 
 def _row(method: str, name: str, seconds: Mapping[tuple, list[float]], errors: Mapping[str, float]) -> dict[str, Any]:
     """Ours over theirs, at the same precision where we have it."""
-    precision = VARIANTS[name]
+    precision = TORCH[name].precision
     own = precision if ("ours", precision) in seconds else "float32"
     ours, theirs = seconds["ours", own], seconds["torch", name]
     return {

@@ -11,12 +11,12 @@ from time import perf_counter
 from typing import Any
 
 from model_zoo.files import make_folder
-from neural_style_mmd.config import METHODS
 
 from .processes import ROOT, ChildFailed, summary
 from .setting import Setting
 
-GAMMAS = (0.2, 1.0, 5.0)
+METHODS = ("linear", "poly", "gaussian", "bn")
+GAMMAS = (1.0, 5.0)
 ITERATIONS = 40
 STARTS = 5  # fresh processes for the start-up
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .ours import BARE, GRAPH, WHOLE
+from .contenders import BARE
+from .ours import GRAPH, WHOLE
 from .processes import Child, alternate, ratios, summary
 from .setting import ALL_METHODS, Setting
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .against_torch import is_installed
-from .ours import BARE
+from .contenders import BARE
 from .processes import once, ratios, summary
-from .setting import ALL_METHODS, Setting
+from .setting import DISTINCT_METHODS, Setting
 
-MOST_RUNS = 3  # peaks hardly vary
+MOST_RUNS = 2  # peaks hardly vary
 
 
 def measure(setting: Setting) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def measure(setting: Setting) -> dict[str, Any]:
 
 
 def _at(setting: Setting, pictures: dict[str, str]) -> list[dict[str, Any]]:
-    methods = setting.methods or ALL_METHODS
+    methods = setting.methods or DISTINCT_METHODS
     tasks: dict[str, tuple[str, dict[str, str]]] = {
         "MXNet, bare network": ("ours:bare_memory", {"content": pictures["content"]})
     }

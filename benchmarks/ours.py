@@ -22,11 +22,8 @@ from neural_style_mmd.record import peak_rss
 from neural_style_mmd.stylization import prepare, transfer
 
 from .child import Turn
+from .contenders import BARE, DEEPEST, OURS
 
-PRECISIONS: dict[str, dict[str, Any]] = {"float32": {}}
-"""Ways to run an iteration -> settings of TransferConfig."""
-
-BARE, DEEPEST = "bare", "relu5_1"
 WHOLE, GRAPH = "whole", "graph"
 
 
@@ -38,7 +35,7 @@ def settings(methods: str, content: str, precision: str = "float32") -> Transfer
         weights="surrogate",
         stop_change=0.0,
         iterations=10**9,
-        **PRECISIONS[precision],
+        **OURS[precision],
     )
 
 

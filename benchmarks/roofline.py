@@ -8,7 +8,8 @@ from typing import Any
 
 from model_zoo.vgg19 import rows_up_to
 
-from .ours import BARE, DEEPEST, WHOLE
+from .contenders import BARE, DEEPEST
+from .ours import WHOLE
 from .processes import Child, alternate, summary
 from .setting import Setting
 

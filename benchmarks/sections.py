@@ -54,7 +54,7 @@ SECTIONS = {
         (
             Column("what", "what"),
             Column("flops", "GFLOP", "GFLOP"),
-            Column("seconds", "s", "s"),
+            Column("seconds", "ms", "ms"),
             Column("rate", "GFLOP/s", "GFLOP/s"),
             Column("share", "of the best layer, %", "percent"),
         ),

@@ -11,6 +11,7 @@ from neural_style_mmd.config import METHODS
 from neural_style_mmd.images import resize_to, save_picture
 
 ALL_METHODS = (*METHODS, "bn+poly")
+DISTINCT_METHODS = tuple(name for name in ALL_METHODS if name != "gram")  # the same graph as poly with c = 0
 SIZES = (128, 256, 384, 512, 768, 1024)
 
 

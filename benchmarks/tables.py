@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 UNITS = {
-    "text": (1.0, ""),
     "count": (1.0, ".0f"),
     "ratio": (1.0, ".3f"),
-    "percent": (100.0, ".2f"),
+    "percent": (100.0, ".1f"),
     "error": (1.0, ".1e"),
     "s": (1.0, ".3f"),
+    "ms": (1e3, ".1f"),
     "GB": (1e-9, ".2f"),
     "GFLOP": (1e-9, ".1f"),
     "GFLOP/s": (1e-9, ".0f"),
@@ -22,11 +22,11 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Column:
-    """A value of each row: its key, its heading, one of UNITS."""
+    """A value of each row: its key, its heading, one of UNITS, or none for a text."""
 
     key: str
     heading: str
-    unit: str = "text"
+    unit: str = ""
 
 
 def cell(value: Any, unit: str) -> str:
@@ -35,6 +35,8 @@ def cell(value: Any, unit: str) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else ""
+    if not unit:
+        return str(value)
     factor, form = UNITS[unit]
     if isinstance(value, Mapping):
         middle = format(factor * value["median"], form)
@@ -42,7 +44,7 @@ def cell(value: Any, unit: str) -> str:
             return middle
         low, high = (format(factor * each, form) for each in value["quartiles"])
         return f"{middle} ({low} to {high})"
-    return str(value) if unit == "text" else format(factor * value, form)
+    return format(factor * value, form)
 
 
 def _cells(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> list[list[str]]:

@@ -6,7 +6,7 @@ the normalisations of neural_style_mmd.losses. Targets are tensors without a gra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from model_zoo.vgg19 import CONTENT_LAYER, STYLE_LAYERS, rows_up_to
 
-DEEPEST = "relu5_1"
+from .contenders import DEEPEST
 
 
 def features(x: Tensor, parameters: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
@@ -61,7 +61,7 @@ def all_samples(x: Tensor) -> tuple[Tensor, ...]:
 
 def mean_distance(x: Sequence[Tensor], target: Sequence[Tensor], channels: int) -> Tensor:
     """Sum of squared differences of every part of the statistics, over N: linear, and bn (Eq. 11)."""
-    return sum((a - b).square().sum() for a, b in zip(x, target, strict=True)) / channels  # type: ignore[return-value]
+    return torch.stack([(a - b).square().sum() for a, b in zip(x, target, strict=True)]).sum() / channels
 
 
 def gram_distance(x: Sequence[Tensor], target: Sequence[Tensor], channels: int) -> Tensor:
@@ -78,7 +78,7 @@ def kernel_distance(x: Sequence[Tensor], target: Sequence[Tensor], channels: int
     return kernels[0] + kernels[1] - kernels[2] - kernels[3]
 
 
-METHODS = {
+METHODS: dict[str, tuple[Callable[[Tensor], tuple[Tensor, ...]], Callable[..., Tensor]]] = {
     "linear": (mean, mean_distance),
     "poly": (gram, gram_distance),
     "gaussian": (all_samples, kernel_distance),
@@ -93,7 +93,8 @@ def targets(
 ) -> dict[str, tuple[Tensor, ...]]:
     """What the terms are compared with, by the terms' names, in the order of `terms`."""
     with torch.no_grad():
-        found = {"content": (features(content, parameters, [CONTENT_LAYER])[CONTENT_LAYER].float(),)}
+        found: dict[str, tuple[Tensor, ...]] = {}
+        found["content"] = (features(content, parameters, [CONTENT_LAYER])[CONTENT_LAYER].float(),)
         layers = {name: samples(each) for name, each in features(style, parameters, STYLE_LAYERS).items()}
         for method in methods:
             for layer in STYLE_LAYERS:
@@ -108,22 +109,24 @@ def terms(
 
     drawn: "<term>.pairs" and "<term>.style_pairs", int64 (n, 2), of the gaussian terms.
     """
-    layers = features(x, parameters, {*STYLE_LAYERS, CONTENT_LAYER})  # type: ignore[arg-type]
+    layers = features(x, parameters, (*STYLE_LAYERS, CONTENT_LAYER))
     values = []
     for name, target in aims.items():
         if name == "content":
             values.append(0.5 * (layers[CONTENT_LAYER].float() - target[0]).square().sum())
             continue
-        found: tuple[Tensor, ...]
         _, method, layer = name.split(".")
         statistic, distance = METHODS[method]
         found = statistic(samples(layers[layer]))
         if f"{name}.pairs" in drawn:
-            found, target = _drawn(found[0], drawn[f"{name}.pairs"]), _drawn(target[0], drawn[f"{name}.style_pairs"])
+            found, target = (
+                drawn_samples(found[0], drawn[f"{name}.pairs"]),
+                drawn_samples(target[0], drawn[f"{name}.style_pairs"]),
+            )
         values.append(distance(found, target, layers[layer].shape[1]))
     return torch.stack(values)
 
 
-def _drawn(x: Tensor, pairs: Tensor) -> tuple[Tensor, ...]:
+def drawn_samples(x: Tensor, pairs: Tensor) -> tuple[Tensor, ...]:
     """The first and the second samples of each pair, (n, N)."""
     return x.index_select(0, pairs[:, 0]), x.index_select(0, pairs[:, 1])

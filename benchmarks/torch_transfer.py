@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,29 +20,7 @@ from neural_style_mmd.threads import chosen_threads
 
 from . import torch_losses
 from .child import Turn
-
-BARE = "bare"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A setting of PyTorch. tolerance: of terms and gradient, relative to ours in float32."""
-
-    channels_last: bool = False
-    compiled: bool = False
-    precision: str = "float32"
-    tolerance: float = 1e-3
-
-
-VARIANTS = {
-    "eager": Variant(),
-    "channels_last": Variant(channels_last=True),
-    "compiled": Variant(compiled=True),
-    "compiled, channels_last": Variant(channels_last=True, compiled=True),
-    "bf16": Variant(channels_last=True, precision="bf16", tolerance=0.2),
-    "bf16, compiled": Variant(channels_last=True, compiled=True, precision="bf16", tolerance=0.2),
-}
-"""bf16: network and picture in bfloat16, statistics and update in float32; only where the processor multiplies it."""
+from .contenders import BARE, DEEPEST, TORCH, Variant
 
 # The example's SGD: neural_style_mmd.presets.
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 5e-4
@@ -115,7 +92,7 @@ class Transfer:
 
 def _bare(x: Tensor, parameters: Any, aims: Any, drawn: Any) -> Tensor:
     """The sum of relu5_1, whose gradient is a head of ones."""
-    return torch_losses.features(x, parameters, [torch_losses.DEEPEST])[torch_losses.DEEPEST].float().sum()[None]
+    return torch_losses.features(x, parameters, [DEEPEST])[DEEPEST].float().sum()[None]
 
 
 def iterate(turn: Turn, methods: str, content: str, style: str, reference: str, variants: Sequence[str]) -> None:
@@ -130,18 +107,18 @@ def iterate(turn: Turn, methods: str, content: str, style: str, reference: str, 
     runs: dict[str, Callable[[], None]] = {}
     errors, failed = {}, {}
     for name in variants:
-        if VARIANTS[name].precision == "bf16" and not multiplies_bf16():
+        if TORCH[name].precision == "bf16" and not multiplies_bf16():
             failed[name] = "the processor has no avx512_bf16"
             continue
-        transfer = Transfer(methods, *pictures, weights, VARIANTS[name])
+        transfer = Transfer(methods, *pictures, weights, TORCH[name])
         try:
             errors[name] = compare(transfer, reference)
         except RuntimeError as error:  # torch.compile needs a C++ compiler
             failed[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
             continue
-        if not max(errors[name].values()) <= VARIANTS[name].tolerance:
+        if not max(errors[name].values()) <= TORCH[name].tolerance:
             raise InputError(
-                f"PyTorch ({name}) computes another {methods}: {errors[name]}, allowed {VARIANTS[name].tolerance:g}"
+                f"PyTorch ({name}) computes another {methods}: {errors[name]}, allowed {TORCH[name].tolerance:g}"
             )
         runs[name] = transfer.run_bare if methods == BARE else transfer.step
     name = turn({"errors": errors, "failed": failed})
@@ -173,16 +150,11 @@ def memory(turn: Turn, methods: str, content: str, style: str) -> int:
     """Peak resident memory, in bytes, of a process that runs 3 eager iterations and nothing else."""
     torch.set_num_threads(chosen_threads() or torch.get_num_threads())
     weights = model_zoo.load("surrogate")
-    transfer = Transfer(methods, *_pictures(content, style, weights), weights, VARIANTS["eager"])
+    transfer = Transfer(methods, *_pictures(content, style, weights), weights, TORCH["eager"])
     run = transfer.run_bare if methods == BARE else transfer.step
     for _ in range(3):
         run()
     return peak_rss()
-
-
-def version(turn: Turn) -> str:
-    """PyTorch's version."""
-    return torch.__version__
 
 
 def multiplies_bf16() -> bool:

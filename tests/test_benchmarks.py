@@ -1,0 +1,252 @@
+"""The benchmark counts, compares and reports what it says; no time is asserted."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import against_torch, tables
+from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
+from benchmarks.processes import WARM_UP, ChildFailed, alternate, once, ratios, summary
+from benchmarks.roofline import convolution_flops
+from benchmarks.scaling import thread_counts
+from benchmarks.sections import SECTIONS
+from benchmarks.setting import Setting
+from reproduce.figures import read_grid
+
+ROOT = Path(__file__).parent.parent
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed (the extra bench)")
+
+
+def small(folder: Path, **changes) -> Setting:
+    values = {"width": 32, "height": 32, "rounds": 1, "methods": ("linear",), "sizes": (32,)}
+    return Setting(**(values | changes), folder=folder, say=lambda text: None)
+
+
+def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+# What is counted
+
+
+def test_flops_are_those_of_the_table_of_vgg19():
+    """48 x 33: the poolings leave 24 x 16, 12 x 8, 6 x 4 and 3 x 2 positions."""
+    blocks = {1: 48 * 33, 2: 24 * 16, 3: 12 * 8, 4: 6 * 4, 5: 3 * 2}
+    channels = {
+        "conv1_1": (3, 64), "conv1_2": (64, 64), "conv2_1": (64, 128), "conv2_2": (128, 128), "conv3_1": (128, 256),
+        "conv3_2": (256, 256), "conv3_3": (256, 256), "conv3_4": (256, 256), "conv4_1": (256, 512),
+        "conv4_2": (512, 512), "conv4_3": (512, 512), "conv4_4": (512, 512), "conv5_1": (512, 512),
+    }  # fmt: skip
+    by_hand = {name: 2 * blocks[int(name[4])] * n * 9 * m for name, (n, m) in channels.items()}
+    assert convolution_flops(48, 33) == by_hand
+    assert convolution_flops(1, 1)["conv1_1"] == 2 * 64 * 27  # 64 sums of 27 products
+
+
+def test_a_summary_is_the_median_and_the_quartiles():
+    assert summary([4.0, 1.0, 3.0, 2.0, 5.0]) == {"median": 3.0, "quartiles": [2.0, 4.0], "n": 5}
+    assert summary([7.0]) == {"median": 7.0, "quartiles": [7.0, 7.0], "n": 1}
+
+
+def test_a_ratio_is_that_of_neighbours():
+    """A machine that gets ten times slower in between changes no ratio."""
+    assert ratios([2.0, 20.0, 2.0], [1.0, 10.0, 1.0]) == {"median": 2.0, "quartiles": [2.0, 2.0], "n": 3}
+
+
+def test_contenders_alternate_and_the_first_rounds_do_not_count():
+    calls: list[str] = []
+
+    def contender(name):
+        return lambda: calls.append(name) or len(calls)
+
+    answers = alternate({"a": contender("a"), "b": contender("b")}, 3)
+    assert calls == ["a", "b"] * (WARM_UP + 3)
+    assert answers == {"a": [5, 7, 9], "b": [6, 8, 10]}
+
+
+@pytest.mark.parametrize("cores, counts", [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+def test_threads_are_powers_of_two_and_all_cores(cores, counts):
+    assert thread_counts(cores) == counts
+
+
+def test_the_grid_is_one_of_the_pipeline(tmp_path):
+    pictures = small(tmp_path).pictures()
+    path = tmp_path / "grid.toml"
+    path.write_text(grid_text(["linear", "bn+poly"], 64, pictures))
+    grid = read_grid(path)
+    assert len(grid.coordinates()) == 2 * len(GAMMAS)
+    assert (grid.preview_size, grid.preview_iterations) == (64, ITERATIONS)
+
+
+# Children
+
+
+@pytest.mark.parametrize(
+    "task, arguments, reason",
+    [
+        ("layers:no_such_task", {}, "AttributeError: .*no_such_task"),
+        ("ours:transfer_memory", {"methods": "linear", "content": "gone.png", "style": "gone.png"}, "gone.png"),
+    ],
+)
+def test_a_child_that_fails_says_why_in_one_line(task, arguments, reason):
+    with pytest.raises(ChildFailed, match=reason) as caught:
+        once(task, arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_child_that_dies_says_how():
+    with pytest.raises(ChildFailed, match="ended with code 1: "):
+        once("layers:convolutions", environment={"PYTHONHOME": "/nowhere"})
+
+
+# Tables
+
+COLUMNS = (tables.Column("what", "what"), tables.Column("seconds", "time, s", "s"), tables.Column("peak", "GB", "GB"))
+RESULT = {
+    "rows": [
+        {"what": "a", "seconds": {"median": 1.5, "quartiles": [1.25, 2.0], "n": 3}, "peak": 2_500_000_000},
+        {"what": "b", "seconds": {"median": 0.5, "quartiles": [0.5, 0.5], "n": 1}},
+    ],
+    "notes": ["of a grid"],
+}
+
+
+def test_a_table_in_markdown():
+    lines = tables.markdown("Title", COLUMNS, RESULT).splitlines()
+    assert lines == [
+        "## Title",
+        "",
+        "| what | time, s | GB |",
+        "| --- | --- | --- |",
+        "| a | 1.500 (1.250 to 2.000) | 2.50 |",
+        "| b | 0.500 |  |",
+        "",
+        "of a grid",
+    ]
+
+
+def test_a_table_for_a_terminal():
+    assert tables.plain("Title", COLUMNS, RESULT).splitlines() == [
+        "Title",
+        "what  time, s                 GB",
+        "a     1.500 (1.250 to 2.000)  2.50",
+        "b     0.500",
+        "of a grid",
+    ]
+
+
+def test_a_section_that_failed_or_was_skipped_says_so():
+    assert "failed: no memory" in tables.markdown("Title", COLUMNS, {"rows": [], "failed": "no memory"})
+    assert "skipped: no torch" in tables.plain("Title", COLUMNS, {"rows": [], "skipped": "no torch"})
+
+
+# The command line
+
+
+def test_one_section_at_a_small_size(tmp_path):
+    paths = {kind: tmp_path / "out" / f"bench.{kind}" for kind in ("json", "md")}
+    done = run_benchmarks(
+        "iterations", "--width", "48", "--height", "32", "--rounds", "2", "--method", "bn+poly",
+        "--json", str(paths["json"]), "--markdown", str(paths["md"]),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(paths["json"].read_text())
+    assert report["size"] == [48, 32] and report["machine"]["threads"] == int(
+        report["machine"]["environment"]["OMP_NUM_THREADS"]
+    )
+    rows = report["sections"]["iterations"]["rows"]
+    assert [row["method"] for row in rows] == ["bn+poly"]
+    for row in rows:
+        assert all(row[column.key]["n"] == 2 for column in SECTIONS["iterations"].columns[1:])
+        assert row["seconds"]["median"] > 0
+    headings = " | ".join(column.heading for column in SECTIONS["iterations"].columns)
+    assert f"| {headings} |" in paths["md"].read_text() and "48 x 32" in paths["md"].read_text()
+    assert re.search(r"^bn\+poly +\d", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no_such_section"], ["--method", "no_such_method"], ["--sizes", "big"], ["--rounds", "0"]]
+)
+def test_misuse_is_refused_before_anything_is_measured(arguments):
+    done = run_benchmarks(*arguments)
+    assert done.returncode == 2 and "Error" in done.stderr and not done.stdout
+
+
+def test_without_pytorch_its_section_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(against_torch, "find_spec", lambda name: None)
+    result = against_torch.measure(small(tmp_path))
+    assert result["rows"] == [] and ".[bench]" in result["skipped"]
+
+
+# PyTorch
+
+
+@needs_torch
+def test_the_losses_in_pytorch_are_the_equations():
+    """Each distance of random features against float64 NumPy, written from the paper."""
+    import torch
+
+    from benchmarks import torch_losses
+
+    random = np.random.default_rng(0)
+    f, s = random.normal(1, 2, (5, 12)), random.normal(0, 1, (5, 20))  # (N, M)
+    f[4] = 3.0  # sigma is 0
+    n, pairs, style_pairs = 5, np.array([[0, 3], [7, 1]]), np.array([[4, 5], [19, 2]])
+
+    def squared(i, j):
+        x, y = f[:, i], s[:, j]
+        return ((x - y) ** 2).sum()
+
+    distances = np.array(
+        [
+            [((f[:, a] - f[:, b]) ** 2).sum(), ((s[:, c] - s[:, d]) ** 2).sum(), squared(a, d), squared(b, c)]
+            for (a, b), (c, d) in zip(pairs, style_pairs, strict=True)
+        ]
+    )
+    kernels = np.exp(-distances / (2 * distances.mean()))
+    grams = ((f @ f.T / 12 - s @ s.T / 20) ** 2).sum() / (4 * n**2)
+    means = ((f.mean(1) - s.mean(1)) ** 2).sum()
+    expected = {
+        "linear": means / n,
+        "poly": grams,
+        "gram": grams,
+        "bn": (means + ((f.std(1) - s.std(1)) ** 2).sum()) / n,
+        "gaussian": (kernels @ [1, 1, -1, -1]).mean(),
+    }
+    x, y = (torch.from_numpy(each.astype(np.float32)).reshape(1, 5, -1, 4) for each in (f, s))
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        for name, (statistic, distance) in torch_losses.METHODS.items():
+            picture, target = (
+                statistic(torch_losses.samples(each.contiguous(memory_format=memory_format))) for each in (x, y)
+            )
+            if name == "gaussian":
+                picture = torch_losses.drawn_samples(picture[0], torch.from_numpy(pairs))
+                target = torch_losses.drawn_samples(target[0], torch.from_numpy(style_pairs))
+            assert float(distance(picture, target, n)) == pytest.approx(expected[name], rel=1e-5), name
+
+
+@needs_torch
+def test_pytorch_is_timed_only_where_it_computes_the_same(tmp_path):
+    """One per mille is the limit, so 1 % more in one term is refused, and so is 1 % more gradient."""
+    path = tmp_path / "reference.npz"
+    problem = {"methods": "linear+poly+gaussian+bn", **small(tmp_path, width=48).pictures()}
+    once("ours:evaluation", {**problem, "path": str(path)})
+    task = {**problem, "reference": str(path), "variants": ["eager", "channels_last"]}
+    ready = once("torch_transfer:iterate", task)
+    assert ready["failed"] == {} and list(ready["errors"]) == ["eager", "channels_last"]
+    with np.load(path) as there:
+        arrays = {name: there[name] for name in there.files}
+    for changed in ("terms", "gradient"):
+        other = arrays[changed].copy()
+        other.flat[:: other.size if changed == "terms" else 1] *= 1.01
+        np.savez(path, **(arrays | {changed: other}))
+        with pytest.raises(ChildFailed, match="computes another"):
+            once("torch_transfer:iterate", task)
