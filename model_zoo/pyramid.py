@@ -1,7 +1,8 @@
 """The surrogate network's filters: a pyramid of colours, edges and mixtures, in VGG-19's shape.
 
-Every layer has three kinds of channels, always in this order:
+Every layer has four kinds of channels, always in this order:
 
+- inside: one channel that is 45 in the picture and, as everything, 0 in the padding around it;
 - colours: how far the picture is from the mean colour along an axis of colour space, and along its opposite;
 - edges: slopes, lines and spots of the three opponent colours at four orientations, at the scale of this block and of
   every block before it;
@@ -13,8 +14,16 @@ and the optimisation finds the content even from a flat start. Pooling turns the
 edge in a neighbourhood, the statistic of textures in Portilla and Simoncelli (IJCV 2000) and in the scattering
 transform (Bruna and Mallat, PAMI 2013).
 
-There is no bias, and zero is the mean colour, so padding looks like the mean. Every filter vanishes at the Nyquist
-frequency of both axes together, so neither a feature nor a gradient can hold a checkerboard.
+Zero is the mean colour, so padding looks like the mean, and to a bright or dark picture its own border would be the
+strongest edge of all: a frame in every result. So edges and mixtures are switched off at the border of their layer:
+there the inside channel is missing in some taps, which drives them below zero (`border_taps`).
+
+Before the poolings 2 to 4 what is handed down is blurred, or each pooling's gradient would draw its squares. A blur
+loses at the border what lies in the padding, a grey frame; so there a colour is handed down unblurred by a channel of
+its own, its rim, at the end of the layer. The next layer joins the two.
+
+Every filter vanishes at the Nyquist frequency of both axes together, so neither a feature nor a gradient can hold a
+checkerboard.
 """
 
 from __future__ import annotations
@@ -28,6 +37,8 @@ _BLUR = np.outer(_SMOOTH, _SMOOTH)
 _CENTRE = np.zeros((3, 3))
 _CENTRE[1, 1] = 1.0
 _POINT = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 8  # the centre, as sharp as blindness to checkerboards allows
+_RING = np.array([[1, 1, 1], [1, -8, 1], [1, 1, 1]])  # on the inside channel: -3 or -5 times it at the border, else 0
+_CORE = np.array([[-1, 1, -1], [1, -1, 1], [-1, 1, -1]])  # on the inside channel: 0 at the border, else -1 times it
 
 OPPONENTS = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 """Orthonormal axes of colour space, rows of RGB: light, red against blue, magenta against green."""
@@ -61,6 +72,7 @@ _EDGES = [
 """(opponent axis, 3 x 3 shape) of the edge filters of one scale: lines only in light, where pictures have most."""
 
 COLOUR_CHANNELS, EDGE_CHANNELS = 2 * len(_COLOURS), 2 * len(_EDGES)
+INSIDE, COLOURS = 0, slice(1, 1 + COLOUR_CHANNELS)
 
 
 def picture_filters(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -78,30 +90,43 @@ def scale_filters(channels: int) -> np.ndarray:
     """The edges of a new scale, (len(_EDGES), channels, 3, 3), from the pairs of the first three colours."""
     filters = np.zeros((len(_EDGES), channels, 3, 3))
     for found, (axis, tap) in zip(filters, _EDGES, strict=True):
-        found[2 * axis], found[2 * axis + 1] = tap, -tap
+        found[COLOURS][2 * axis : 2 * axis + 2] = tap, -tap
     return filters
 
 
 def mixtures(count: int, mean: np.ndarray, deviation: np.ndarray, fan: int, rng: np.random.Generator) -> np.ndarray:
     """Random filters (count, C, 3, 3), each of `fan` of the channels in units of their `deviation` (C,).
 
-    Tap by tap they are blind to the `mean` (C,) of the channels they see.
+    Tap by tap they are blind to the `mean` (C,) of the channels they see; the inside channel is none of them.
     """
     filters = np.zeros((count, len(mean), 3, 3))
     for found in filters:
-        chosen = rng.choice(len(mean), fan, replace=False)
+        chosen = rng.choice(np.arange(INSIDE + 1, len(mean)), fan, replace=False)
         taps = np.stack([_random_tap(rng, 0.5) for _ in chosen]) / deviation[chosen, None, None]
         unit = mean[chosen] / np.linalg.norm(mean[chosen])
         found[chosen] = taps - unit[:, None, None] * np.einsum("c,cij->ij", unit, taps)
     return filters
 
 
-def hand_down(kept: int, channels: int, colour_gain: float) -> np.ndarray:
+def hand_down(kept: int, channels: int, colour_gain: float, blurred: bool) -> np.ndarray:
     """Filters (kept, channels, 3, 3) that pass the first `kept` channels on, the colours times `colour_gain`."""
     filters = np.zeros((kept, channels, 3, 3))
-    filters[np.arange(kept), np.arange(kept)] = _CENTRE
-    filters[:COLOUR_CHANNELS] *= colour_gain
+    filters[np.arange(kept), np.arange(kept)] = _BLUR if blurred else _CENTRE
+    filters[COLOURS] *= colour_gain
+    filters[INSIDE, INSIDE] = _CENTRE
     return filters
+
+
+def border_taps(reach: np.ndarray, off_border: np.ndarray, rims: slice) -> np.ndarray:
+    """What filters (K, C, 3, 3) add to their taps on the inside channel, (K, 3, 3), to know the border.
+
+    reach: (K,), the largest response of each, in units of the inside channel. Those of `off_border` are driven below 0
+    at the border, those of `rims` everywhere else; elsewhere the taps, powers of two, cancel exactly.
+    """
+    strengths = 2.0 ** np.ceil(np.log2(np.maximum(reach, 1e-9)))[:, None, None]
+    taps = strengths * _RING * off_border[:, None, None]
+    taps[rims] = 2 * strengths[rims] * _CORE
+    return taps
 
 
 def _random_tap(rng: np.random.Generator, means: float) -> np.ndarray:
