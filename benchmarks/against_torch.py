@@ -10,7 +10,7 @@ from typing import Any
 
 from .contenders import BARE, OURS, TORCH
 from .ours import WHOLE
-from .processes import Child, alternate, once, ratios, summary
+from .processes import Child, ChildFailed, alternate, once, ratios, summary
 from .setting import DISTINCT_METHODS, Setting
 
 INSTALL = "PyTorch is not installed: pip install -e '.[bench]', or make bench"
@@ -25,13 +25,17 @@ def measure(setting: Setting) -> dict[str, Any]:
     """A row for each method and variant; the bare networks first."""
     if not is_installed():
         return {"rows": [], "skipped": INSTALL}
-    rows, notes = [], []
+    rows, notes, wrong = [], [], []
     for method in (BARE, *(setting.methods or DISTINCT_METHODS)):
         setting.say(f"torch: {method}")
-        more, failed = _compare(setting, method)
+        try:
+            more, failed = _compare(setting, method)
+        except ChildFailed as error:
+            wrong.append(f"{method}: {error}")
+            continue
         rows += more
         notes += [f"{method}, {name}: {reason}" for name, reason in failed.items()]
-    return {"rows": rows, "notes": notes}
+    return {"rows": rows, "notes": notes} | ({"failed": "; ".join(wrong)} if wrong else {})
 
 
 def _compare(setting: Setting, method: str) -> tuple[list[dict[str, Any]], dict[str, str]]:

