@@ -50,7 +50,7 @@ fuzz: $(VENV)/installed ## Fuzz every reader of weight files for a minute.
 check: $(VENV)/installed-dev ## Lint, format and types.
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
-bench: $(VENV)/installed-bench ## Time this package against MXNet, PyTorch and the processor (an hour). SECTIONS=, ROUNDS=, OUT=.
+bench: $(VENV)/installed-bench ## Time this package against bare MXNet, PyTorch and the processor. SECTIONS=, ROUNDS=, OUT=.
 	@$(RUN) -m benchmarks $(SECTIONS) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	--json "$(or $(OUT),out/bench)/bench.json" --markdown "$(or $(OUT),out/bench)/bench.md"
 

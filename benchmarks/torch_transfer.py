@@ -132,9 +132,9 @@ def compare(transfer: Transfer, path: str) -> dict[str, float]:
     """Relative differences from the evaluation in the file `path` (see ours.evaluation): of the worst term, and of the
     gradient, the mean absolute difference over the mean absolute gradient.
 
-    Not the Euclidean norm: of 57 million rectifiers at 512 x 384 a few have an input of 0 but for rounding. They are open
-    in one program and closed in the other and change the gradient in their whole receptive field: 0.11 % of the norm
-    together in the bare network with channels_last, but 0.016 % of the absolute value.
+    Not the Euclidean norm: of 57 million rectifiers at 512 x 384 a few have an input of 0 but for rounding. They are
+    open in one program and closed in the other and change the gradient in their whole receptive field: 0.11 % of the
+    norm together in the bare network with channels_last, but 0.016 % of the absolute value.
     """
     with np.load(path) as theirs:
         names, there = [str(name) for name in theirs["names"]], {key: theirs[key] for key in theirs.files}
