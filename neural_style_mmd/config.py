@@ -19,6 +19,7 @@ from .presets import PRESETS, RELEASE_BETA_PRIME
 METHODS = ("linear", "poly", "gaussian", "bn", "gram")  # paper, section 4, and the Gram loss it starts from
 OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs")
 POOLING = ("avg", "max")
+FLOAT32, BF16 = PRECISIONS = ("float32", "bf16")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
@@ -30,6 +31,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "tv_form": ("free", "release"),
     "style_shape": ("own", "content"),
     "rounding": ("nearest", "floor"),
+    "precision": PRECISIONS,
 }
 """Setting -> the names that it may have."""
 
@@ -114,6 +116,9 @@ class TransferConfig:
     stop_change: float = _choice("Stop when the picture's relative change falls below this; 0 never.")
     stop_after: int = _choice("Updates after which a small change may stop.")
     time_limit: float = _choice("Stop after this many seconds of optimisation; 0 for no limit.")
+    precision: str = _choice(
+        "float32, or bf16: the network in bfloat16 but for the last tenth of the iterations, where the CPU can."
+    )
     rounding: str = _choice("From the last iterate to 8 bits: nearest or floor.")
     denoise: float = _choice("Weight of Chambolle's total variation denoising of the 8-bit result; 0 for none.")
     weights: str = _choice("Network: auto, surrogate, or what `python -m model_zoo list` names, or a file.")

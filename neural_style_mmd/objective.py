@@ -17,10 +17,10 @@ from model_zoo.weights import Weights
 
 from . import _mxnet, losses
 from ._mxnet import mx
-from .config import TransferConfig
+from .config import FLOAT32, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .images import require_size
-from .network import vgg19_symbol
+from .network import parameters_in, vgg19_symbol
 from .presets import layer_scale
 
 
@@ -30,6 +30,7 @@ class Objective:
     style: the style picture, preprocessed, float32 (1, 3, H_S, W_S), of any size.
     content: the content picture, preprocessed, float32 (1, 3, H, W); None without a content term.
     shape: (1, 3, H, W) of the picture that is made, the content's where there is one.
+    precision: of the network, "float32" at first; see use().
     Raises InputError where a picture is too small for the deepest layer.
     """
 
@@ -56,10 +57,17 @@ class Objective:
         self._parameters = {
             name: _mxnet.shared(weights.parameters[name], self._device) for name in parameter_shapes(deepest)
         }
-        targets = self._measure_style(style)
+        self._targets = self._measure_style(style)
         if content is not None:
-            targets["content.features"] = self._measure_content(content)
-        self._bind(targets, has_content=content is not None)
+            self._targets["content.features"] = self._measure_content(content)
+        self._bind(FLOAT32)
+
+    def use(self, precision: str) -> None:
+        """Run the network in `precision` from now on, "float32" or "bf16"; the targets stay those of float32."""
+        if precision != self.precision:
+            del self._executor  # before the other is bound: never the memory of two
+            _mxnet.give_memory_back()
+            self._bind(precision)
 
     def evaluate(self, x: np.ndarray, weights: Mapping[str, float], draw: int = FIXED_DRAW) -> Evaluation:
         """Every term at the picture `x` (1, 3, H, W), and the gradient of their sum weighted with `weights`.
@@ -113,19 +121,19 @@ class Objective:
     def _forward(self, symbols: dict, picture: np.ndarray) -> dict:
         """The values of `symbols` at `picture`, as MXNet arrays, by an executor that is gone afterwards."""
         group = mx.sym.Group(list(symbols.values()))
-        inputs = self._arguments(group, {"data": mx.nd.array(picture, ctx=self._device)})
-        executor = group.bind(self._device, inputs, grad_req="null")
+        known = self._parameters | {"data": mx.nd.array(picture, ctx=self._device)}
+        executor = group.bind(self._device, {name: known[name] for name in group.list_arguments()}, grad_req="null")
         values = [value.copy() for value in executor.forward(is_train=True)]
         mx.nd.waitall()
         del executor
         _mxnet.give_memory_back()
         return dict(zip(symbols, values, strict=True))
 
-    def _bind(self, inputs: dict, has_content: bool) -> None:
-        config = self.config
+    def _bind(self, precision: str) -> None:
+        config, has_content = self.config, "content.features" in self._targets
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
         wanted = (*config.layers, *([config.content_layer] if has_content else []))
-        features = vgg19_symbol(wanted, config.pooling, data)
+        features = vgg19_symbol(wanted, config.pooling, data, precision)
         terms = (
             {"content": losses.content_loss(features[config.content_layer], config.content_factor)}
             if has_content
@@ -149,18 +157,16 @@ class Objective:
         self._gradient = mx.nd.zeros(self.shape, ctx=self._device)
         self._pairs = self._pair_inputs()
         group = mx.sym.Group(list(terms.values()))
-        arguments = self._arguments(group, {"data": self._data} | inputs | self._pairs)
+        inputs = parameters_in(precision, self._parameters) | {"data": self._data} | self._targets | self._pairs
+        arguments = {name: inputs[name] for name in group.list_arguments()}
         requests = {name: "write" if name == "data" else "null" for name in arguments}
         self._executor = group.bind(self._device, arguments, {"data": self._gradient}, requests)
+        self.precision = precision
         self._draw = -1
         self._variation = None
         if "tv" in terms and config.tv_form == "release":
             gradient = mx.nd.zeros(self.shape, ctx=self._device)
             self._variation = terms["tv"].bind(self._device, {"data": self._data}, {"data": gradient}), gradient
-
-    def _arguments(self, group, inputs: dict) -> dict:
-        known = self._parameters | inputs
-        return {name: known[name] for name in group.list_arguments()}
 
     def _pair_inputs(self) -> dict:
         """Arrays int32 (n, 2) for the pairs of each sampling method and layer; filled by _draw_pairs."""

@@ -58,6 +58,7 @@ PAPER: Mapping[str, Choice] = {
     "stop_change": Choice(0.005, "paper, 4"),
     "stop_after": Choice(10, "ours; with momentum 0.9 a step takes 10 updates to reach its length"),
     "time_limit": Choice(0.0, "ours"),
+    "precision": Choice("float32", "ours; the paper says nothing of it"),
     "rounding": Choice("nearest", "ours"),
     "denoise": Choice(0.0, "ours; the paper says nothing of it"),
     "weights": Choice("auto", "ours; paper, 4: VGG-19"),
@@ -94,6 +95,7 @@ RELEASE: Mapping[str, Choice] = {
     "iterations": Choice(1000, "NS:34"),
     "stop_change": Choice(0.005, "NS:322-328"),
     "stop_after": Choice(0, "NS:322-328: from the first step"),
+    "precision": Choice("float32", "MXNet's default, which NS does not change"),
     "rounding": Choice("floor", "NS:109-117"),
     "denoise": Choice(0.02, "NS:109-127, 346"),
 }

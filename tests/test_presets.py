@@ -33,6 +33,7 @@ PAPER = {  # section 4, and Eq. 4
     "stop_change": 0.005,
     "stop_after": 10,
     "tv_weight": 0.0,
+    "precision": "float32",
     "denoise": 0.0,
 }
 RELEASE = {  # the released code at a79b913
@@ -59,6 +60,7 @@ RELEASE = {  # the released code at a79b913
     "tv_form": "release",
     "input_range": 256.0,
     "style_shape": "content",
+    "precision": "float32",
     "rounding": "floor",
     "denoise": 0.02,
     "pooling": "avg",
