@@ -19,6 +19,7 @@ from .config import TransferConfig
 from .denoising import denoise_pixels
 from .evaluation import noise
 from .images import Picture, deprocess, preprocess, read_picture, resize, resize_to
+from .precision import require_precision
 from .threads import choose_threads
 
 Source = str | os.PathLike | np.ndarray | Picture
@@ -66,6 +67,7 @@ def prepare(
     notify: Callable[[str], None] = lambda text: None,
 ) -> Setting:
     """Read, check and measure everything; InputError for what cannot be used."""
+    require_precision(config, device)
     inputs = read_inputs(content, style, config)
     return bind(inputs, config, load_network(config, threads, notify, weights), device)
 

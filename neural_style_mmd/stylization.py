@@ -15,11 +15,11 @@ from model_zoo.errors import InputError
 from model_zoo.files import require_writable
 from model_zoo.weights import Weights
 
-from . import calibration, checkpoint, record
-from .config import METHODS, TransferConfig
+from . import calibration, checkpoint, precision, record
+from .config import FLOAT32, METHODS, TransferConfig
 from .evaluation import FIXED_DRAW
 from .setting import Setting, Source, bind, load_network, prepare, read_inputs, with_absolute_paths
-from .stopping import Outcome, StoppingRule
+from .stopping import Outcome
 
 OnBalance = Callable[[Setting, calibration.Balance], None]
 
@@ -146,8 +146,6 @@ class _Run:
 
         self._setting, self._on_iterate, self._path = setting, on_iterate, path
         self._checkpointer = checkpointer
-        config = setting.config
-        self._rule = StoppingRule(config.stop_change, config.iterations, config.time_limit, config.stop_after)
         self._outcome: Outcome | None = None
         self._trace: list[dict[str, Any]] = []
         self._notes: list[str] = []
@@ -163,27 +161,42 @@ class _Run:
         self._began = monotonic()
 
     def until_it_ends(self) -> Outcome:
-        from .optimizers import minimise
-
-        if self._trace:
-            last = self._trace[-1]
-            self._outcome = self._rule.outcome(last["iteration"], last["change"], last["seconds"])
-        if self._outcome is None:
-            try:
-                minimise(self._evaluate, self._state, self._setting.config, self._after)
-            except _Diverged:
-                self._outcome = Outcome.DIVERGED
-            except KeyboardInterrupt:
-                self._outcome = Outcome.INTERRUPTED
-            self._checkpointer.write()
+        try:
+            for each in precision.precisions_left(self._setting.config, self._trace):
+                self._iterate_in(each)
+                if not precision.continues(each, self._outcome):
+                    break
+        except _Diverged:
+            self._outcome = Outcome.DIVERGED
+        except KeyboardInterrupt:
+            self._outcome = Outcome.INTERRUPTED
+        self._checkpointer.write()
         return self._outcome or Outcome.SMALL_CHANGE  # L-BFGS found nothing lower
+
+    def _iterate_in(self, each: str) -> None:
+        """The iterations in one precision, from self._state; none where the run has ended already."""
+        from .optimizers import State, minimise
+
+        config = self._setting.config
+        self._rule = precision.rule(each, config, self._trace)
+        self._outcome = self._judge(self._trace[-1]) if self._trace else None
+        if self._outcome is not None:
+            return
+        self._setting.objective.use(each)
+        minimise(self._evaluate, self._state, config, self._after)
+        # What a checkpoint holds, or where there can be none, in the midst of L-BFGS, the picture alone.
+        self._state = self._last.state() or State(self._last.x, self._last.iteration)
+
+    def _judge(self, entry: Mapping[str, Any]) -> Outcome | None:
+        """How the run, or its iterations in one precision, end with this entry of the trace."""
+        return self._rule.outcome(entry["iteration"], entry["change"], entry["seconds"])
 
     def image(self) -> np.ndarray:
         return self._setting.picture(self._x)
 
     def record(self, outcome: Outcome, command: Sequence[str] | None) -> dict[str, Any]:
-
         setting = self._setting
+        setting.objective.use(FLOAT32)
         final = setting.objective.evaluate(self._x, self.balance.term_weights)
         return record.assemble(
             setting.config,
@@ -213,7 +226,7 @@ class _Run:
     def _after(self, iterate) -> bool:
         if not np.isfinite(iterate.x).all():
             raise _Diverged
-        self._x = iterate.x
+        self._x, self._last, config = iterate.x, iterate, self._setting.config
         terms = iterate.evaluation.terms
         summands = {name: self.balance.term_weights[name] * value for name, value in terms.items()}
         self._trace.append(
@@ -226,11 +239,12 @@ class _Run:
                 "gradient_norm": iterate.gradient_norm,
                 "clipped": iterate.clipped,
                 "seconds": self._seconds(),
+                **({} if config.precision == FLOAT32 else {"precision": self._setting.objective.precision}),
             }
         )
         self._checkpointer.offer(iterate.state, self._about)
         last = self._trace[-1]
-        self._outcome = self._rule.outcome(iterate.iteration, iterate.change, last["seconds"])
+        self._outcome = self._judge(last)
         if self._on_iterate is not None:
             self._on_iterate(Progress(image=self.image, summands=summands, **_shown(last)))
         return self._outcome is not None
