@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 POINT_AMPLITUDE = 20.0
 """Our choice: the point must have a picture's texture. At a flat picture the ratio of the methods' norms is another, by
 a factor of hundreds with the surrogate (docs/FIDELITY.md has the table), and at the content picture itself the content
-gradient is 0."""
-
-RECONSTRUCTION_AMPLITUDE = 100.0  # without a content picture: noise of a picture's contrast
+gradient is 0. Noise alone has this contrast too: its features are then about a picture's; at +-100 they are so strong
+that steps scaled by their gradient never left the flat start under poly, whose gradient falls with the features."""
 
 ROUNDING = 1e-4
 """A content gradient this much smaller than at the point is 0 but for the rounding of float32."""
@@ -65,12 +64,9 @@ def calibration_point(
     config: TransferConfig, shape: tuple[int, ...], content: np.ndarray | None
 ) -> tuple[np.ndarray, str]:
     """A textured picture (1, 3, H, W), whatever the run's start, and what it is in words."""
-    if content is None:
-        amplitude = RECONSTRUCTION_AMPLITUDE
-        return noise(shape, amplitude, config.seed, _POINT_DRAW), f"uniform noise of +-{amplitude:g}"
-    amplitude = POINT_AMPLITUDE
-    point = content + noise(shape, amplitude, config.seed, _POINT_DRAW)
-    return point, f"content + uniform noise of +-{amplitude:g}"
+    texture = noise(shape, POINT_AMPLITUDE, config.seed, _POINT_DRAW)
+    where = f"uniform noise of +-{POINT_AMPLITUDE:g}"
+    return (texture, where) if content is None else (content + texture, f"content + {where}")
 
 
 def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarray) -> Balance:
