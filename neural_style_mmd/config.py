@@ -17,7 +17,7 @@ from model_zoo.vgg19 import require_layers
 from .presets import PRESETS, RELEASE_BETA_PRIME
 
 METHODS = ("linear", "poly", "gaussian", "bn", "gram")  # paper, section 4, and the Gram loss it starts from
-OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs")
+OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs", "auto")
 POOLING = ("avg", "max")
 FLOAT32, BF16 = PRECISIONS = ("float32", "bf16")
 
@@ -97,7 +97,9 @@ class TransferConfig:
     init: str = _choice("Start: noise about the mean colour, content, or a picture's file.")
     init_amplitude: float = _choice("The noise is uniform within plus and minus this, of a range 0 to 255.")
     seed: int = _choice("Seed of the start, of the Gaussian method's pairs and of the calibration's noise.")
-    optimizer: str = _choice(f"One of {', '.join(OPTIMIZERS)}.")
+    optimizer: str = _choice(
+        f"One of {', '.join(OPTIMIZERS)}. auto: lbfgs, or adam where gaussian takes part, whose pairs change."
+    )
     learning_rate: float = _choice(
         "Learning rate; 0 means the optimizer's own: "
         + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LEARNING_RATES.items() if k != "lbfgs")
@@ -198,7 +200,15 @@ class TransferConfig:
     @property
     def step_size(self) -> float:
         """The learning rate that is used."""
-        return self.learning_rate or DEFAULT_LEARNING_RATES[self.optimizer]
+        return self.learning_rate or DEFAULT_LEARNING_RATES[self.used_optimizer]
+
+    @property
+    def used_optimizer(self) -> str:
+        """The optimizer, "auto" being settled: L-BFGS needs one function, and would fit the one draw of the Gaussian
+        method's pairs that this takes."""
+        if self.optimizer != "auto":
+            return self.optimizer
+        return "adam" if "gaussian" in self.method else "lbfgs"
 
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration in JSON's types."""

@@ -58,7 +58,7 @@ def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterat
     A first-order method never ends by itself; L-BFGS ends with an iterate of change 0 when its line search finds
     nothing lower.
     """
-    run = _lbfgs if config.optimizer == "lbfgs" else _first_order
+    run = _lbfgs if config.used_optimizer == "lbfgs" else _first_order
     run(evaluate, state, config, on_iterate)
 
 
@@ -101,9 +101,9 @@ def _mxnet_optimizer(config: TransferConfig, updates: int):
     if config.decay_every:
         scheduler = mx.lr_scheduler.FactorScheduler(config.decay_every, config.decay_factor, base_lr=config.step_size)
     common = {"learning_rate": config.step_size, "lr_scheduler": scheduler, "begin_num_update": updates}
-    if config.optimizer == "adam":
+    if config.used_optimizer == "adam":
         return mx.optimizer.Adam(**common)
-    kind = {"sgd": mx.optimizer.SGD, "nag": mx.optimizer.NAG}[config.optimizer]
+    kind = {"sgd": mx.optimizer.SGD, "nag": mx.optimizer.NAG}[config.used_optimizer]
     return kind(momentum=config.momentum, wd=config.weight_decay, **common)
 
 

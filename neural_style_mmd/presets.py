@@ -1,4 +1,4 @@
-"""The paper's setting and the release's, as values: every number with its source beside it.
+"""The paper's setting, the release's and a fast one, as values: every number with its source beside it.
 
 Sources. "paper" and a section or equation: Li, Wang, Liu, Hou, IJCAI 2017. NS, MM, BN, VG and lines: neural-style.py,
 mmd_loss.py, bn_loss.py and model_vgg19.py of github.com/lyttonhao/Neural-Style-MMD at a79b913, "the release". "MXNet
@@ -101,8 +101,24 @@ RELEASE: Mapping[str, Choice] = {
 }
 """What the release sets, also where it agrees with PAPER; for what it has no setting the values of PAPER hold."""
 
-PRESETS: Mapping[str, Mapping[str, Choice]] = {"paper": PAPER, "release": {**PAPER, **RELEASE}}
-"""Name -> every setting. "fast" is a name kept for later: until it has values of its own it is unknown."""
+FAST: Mapping[str, Choice] = {
+    "init": Choice("content", "ours; nearer to the end than noise, docs/PERFORMANCE.md"),
+    "optimizer": Choice("auto", "ours; docs/PERFORMANCE.md has what each optimizer reaches"),
+    "learning_rate": Choice(20.0, "ours, for adam"),
+    "decay_factor": Choice(0.5, "ours, for adam: the noise of the pairs dies away"),
+    "decay_every": Choice(15, "ours, for adam"),
+    "iterations": Choice(100, "ours; a fifth of the paper's"),
+    "stop_change": Choice(0.0, "ours; L-BFGS gains with small steps too"),
+}
+"""The paper's objective sooner: the same losses and weights, another start and another way down. No reproduction of how
+the paper optimises."""
+
+PRESETS: Mapping[str, Mapping[str, Choice]] = {
+    "paper": PAPER,
+    "release": {**PAPER, **RELEASE},
+    "fast": {**PAPER, **FAST},
+}
+"""Name -> every setting."""
 
 RELEASE_BETA_PRIME = {"linear": 2e3, "poly": 0.1, "gram": 0.1, "gaussian": 3e14, "bn": 1e3}  # NS:215-226
 """The release's constants of the methods. It has no "gram": that is its poly with c = 0."""

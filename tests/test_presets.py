@@ -106,10 +106,30 @@ def test_any_value_can_be_overridden_also_with_the_papers():
     assert TransferConfig.from_dict({"preset": "release"}) == TransferConfig(preset="release")
 
 
-def test_fast_is_reserved():
-    """It must not silently be the paper's."""
-    with pytest.raises(InputError, match=r"unknown preset 'fast'; known are paper, release"):
-        TransferConfig(preset="fast")
+def test_fast_changes_the_way_down_and_not_the_objective():
+    ways = {"init", "optimizer", "learning_rate", "decay_factor", "decay_every", "iterations", "stop_change"}
+    assert {name for name in PRESETS["paper"] if PRESETS["fast"][name].value != PRESETS["paper"][name].value} <= ways
+
+
+@pytest.mark.parametrize(
+    ("methods", "optimizer"),
+    [(("linear",), "lbfgs"), (("bn", "poly"), "lbfgs"), (("gaussian",), "adam"), (("linear", "gaussian"), "adam")],
+)
+def test_auto_takes_lbfgs_unless_pairs_are_drawn_anew(methods, optimizer):
+    assert TransferConfig(preset="fast", method=methods).used_optimizer == optimizer
+    assert TransferConfig(preset="fast", method=methods, optimizer="nag").used_optimizer == "nag"
+
+
+@pytest.mark.parametrize("method", ["linear", "poly", "bn", "gaussian"])
+def test_fast_is_lower_in_a_fifth_of_the_iterations(method, pictures, network):
+    limits = {"paper": 150, "fast": 30}
+    final = {
+        preset: transfer(
+            *pictures, small_config(preset=preset, method=(method,), iterations=limit, stop_change=0.0), weights=network
+        ).record["final"]["total"]
+        for preset, limit in limits.items()
+    }
+    assert final["fast"] < final["paper"]
 
 
 def test_a_size_for_a_style_picture_that_takes_the_contents_shape_is_refused():
