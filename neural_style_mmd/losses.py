@@ -34,14 +34,19 @@ def _row_sums(matrix):
     return mx.sym.dot(matrix, ones, transpose_b=True)
 
 
-def _inner_products(samples):
-    """(B, k, N) -> (B, k, k), all inner products of the k samples of each batch, for use in symmetric expressions.
+def _products(product: Callable, factor):
+    """`product` of `factor` and its transpose, for use in symmetric expressions.
 
     The gradient goes through one factor and counts twice: the same gradient as through both, provided that entries
-    (i, j) and (j, i) are used alike, with half of the large arrays.
+    (i, j) and (j, i) are used alike, with half of the large arrays and of the products backward.
     """
-    products = mx.sym.batch_dot(samples, mx.sym.BlockGrad(samples), transpose_b=True)
+    products = product(factor, mx.sym.BlockGrad(factor), transpose_b=True)
     return 2.0 * products - mx.sym.BlockGrad(products)
+
+
+def _inner_products(samples):
+    """(B, k, N) -> (B, k, k), all inner products of the k samples of each batch."""
+    return _products(mx.sym.batch_dot, samples)
 
 
 def _squared_distance(a, b):
@@ -74,7 +79,7 @@ def _mean_and_std(rows, positions: int) -> Symbols:
 
 def _gram(rows, positions: int) -> Symbols:
     """G / M (N, N), Eq. 7."""
-    return {"gram": mx.sym.dot(rows, rows, transpose_b=True) / positions}
+    return {"gram": _products(mx.sym.dot, rows) / positions}
 
 
 def _gram_and_mean(rows, positions: int) -> Symbols:
