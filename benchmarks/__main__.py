@@ -58,8 +58,8 @@ def main(
     json_path: Path | None,
     markdown_path: Path | None,
 ) -> None:
-    """Measure this package on this machine. SECTION: iterations, torch, roofline, stages, memory, sizes, threads, grid;
-    all by default."""
+    """Measure this package on this machine. SECTION: iterations, torch, bf16, roofline, stages, memory, sizes, threads,
+    grid; all by default."""
     try:
         for method in methods:
             TransferConfig(method=tuple(method.split("+")))

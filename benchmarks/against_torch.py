@@ -8,7 +8,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from .contenders import BARE, OURS, TORCH
+from .contenders import BARE, OURS, TORCH, refusal
 from .ours import WHOLE
 from .processes import Child, ChildFailed, alternate, once, ratios, summary
 from .setting import DISTINCT_METHODS, Setting
@@ -47,6 +47,7 @@ def _compare(setting: Setting, method: str) -> tuple[list[dict[str, Any]], dict[
         ours = {
             precision: stack.enter_context(Child("ours:iterate", {**problem, "precision": precision}))
             for precision in (OURS if method != BARE else ["float32"])
+            if refusal(precision) is None
         }
         theirs = stack.enter_context(
             Child("torch_transfer:iterate", {**problem, "reference": reference, "variants": list(TORCH)})

@@ -1,17 +1,30 @@
-"""What is compared: the bare network, ways to run our iteration, settings of PyTorch. Without MXNet and PyTorch."""
+"""What is compared: the bare network, ways to run our iteration, settings of PyTorch. Imports neither library."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from model_zoo.errors import InputError
+from neural_style_mmd.config import TransferConfig
+from neural_style_mmd.precision import require_precision
+
 BARE = "bare"
 """In place of a method: one forward to DEEPEST and one backward of a head of ones."""
 
 DEEPEST = "relu5_1"
 
-OURS: dict[str, dict[str, Any]] = {"float32": {}}
-"""Precision -> settings of TransferConfig. Each is compared with PyTorch's of the same name."""
+OURS: dict[str, dict[str, Any]] = {"float32": {}, "bf16": {"precision": "bf16"}}
+"""Precision -> settings of TransferConfig. Each is compared with PyTorch's of the same name; see refusal()."""
+
+
+def refusal(precision: str) -> str | None:
+    """Why this CPU is not measured in `precision`, ours or PyTorch's; None where it is."""
+    try:
+        require_precision(TransferConfig(**OURS[precision]), "cpu")
+    except InputError as error:
+        return str(error)
+    return None
 
 
 @dataclass(frozen=True)

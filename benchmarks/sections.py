@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import against_torch, grid, iterations, memory, roofline, scaling, stages
+from . import against_torch, bf16, grid, iterations, memory, roofline, scaling, stages
 from .setting import Setting
 from .tables import Column
 
@@ -46,6 +46,16 @@ SECTIONS = {
             Column("fastest", "its fastest float32"),
             Column("terms_error", "difference of terms", "error"),
             Column("gradient_error", "of the gradient", "error"),
+        ),
+    ),
+    "bf16": Section(
+        "Whole iteration in float32 / in bf16",
+        bf16.measure,
+        (
+            Column("method", "method"),
+            Column("ratio", "ratio", "ratio"),
+            Column("float32_seconds", "float32, s", "s"),
+            Column("bf16_seconds", "bf16, s", "s"),
         ),
     ),
     "roofline": Section(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -20,7 +19,7 @@ from neural_style_mmd.threads import chosen_threads
 
 from . import torch_losses
 from .child import Turn
-from .contenders import BARE, DEEPEST, TORCH, Variant
+from .contenders import BARE, DEEPEST, TORCH, Variant, refusal
 
 # The example's SGD: neural_style_mmd.presets.
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 5e-4
@@ -107,8 +106,8 @@ def iterate(turn: Turn, methods: str, content: str, style: str, reference: str, 
     runs: dict[str, Callable[[], None]] = {}
     errors, failed = {}, {}
     for name in variants:
-        if TORCH[name].precision == "bf16" and not multiplies_bf16():
-            failed[name] = "the processor has no avx512_bf16"
+        if (reason := refusal(TORCH[name].precision)) is not None:
+            failed[name] = reason
             continue
         transfer = Transfer(methods, *pictures, weights, TORCH[name])
         try:
@@ -138,12 +137,14 @@ def compare(transfer: Transfer, path: str) -> dict[str, float]:
     """
     with np.load(path) as theirs:
         names, there = [str(name) for name in theirs["names"]], {key: theirs[key] for key in theirs.files}
-    if transfer.aims and list(transfer.aims) != names:
-        raise InputError(f"PyTorch has the terms {list(transfer.aims)}, expected {names}")
+    own = list(transfer.aims) or names  # in PyTorch's order, which is its own affair
+    if sorted(own) != sorted(names):
+        raise InputError(f"PyTorch has the terms {own}, expected {names}")
+    heads, expected = (there[key][[names.index(name) for name in own]] for key in ("heads", "terms"))
     drawn = {key: torch.from_numpy(each.astype(np.int64)) for key, each in there.items() if key.endswith("pairs")}
-    transfer.heads = torch.from_numpy(there["heads"].astype(np.float32))
+    transfer.heads = torch.from_numpy(heads.astype(np.float32))
     terms, gradient = transfer.evaluate(torch.from_numpy(there["x"]), drawn)
-    apart = np.abs(terms.double().numpy() - there["terms"]) / np.abs(there["terms"])
+    apart = np.abs(terms.double().numpy() - expected) / np.abs(expected)
     difference = np.abs(gradient.numpy() - there["gradient"]).mean(dtype=np.float64)
     return {
         "terms": float(apart.max()),
@@ -160,14 +161,6 @@ def memory(turn: Turn, methods: str, content: str, style: str) -> int:
     for _ in range(3):
         run()
     return peak_rss()
-
-
-def multiplies_bf16() -> bool:
-    """Whether the processor has instructions for products of bfloat16."""
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
 
 
 def _pictures(content: str, style: str, weights: Any) -> tuple[np.ndarray, np.ndarray]:

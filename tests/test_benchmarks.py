@@ -12,16 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import against_torch, tables
+from benchmarks import against_torch, bf16, ours, tables
+from benchmarks.contenders import refusal
 from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
 from benchmarks.processes import WARM_UP, ChildFailed, alternate, once, ratios, summary
 from benchmarks.roofline import convolution_flops
 from benchmarks.scaling import thread_counts
 from benchmarks.sections import SECTIONS
 from benchmarks.setting import Setting
+from neural_style_mmd import precision
+from neural_style_mmd.setting import prepare
 from reproduce.figures import read_grid
 
 ROOT = Path(__file__).parent.parent
+needs_bf16 = pytest.mark.skipif(refusal("bf16") is not None, reason="this CPU has no products of bfloat16")
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed (the extra bench)")
 
 
@@ -184,6 +188,34 @@ def test_without_pytorch_its_section_says_what_to_install(monkeypatch, tmp_path)
     monkeypatch.setattr(against_torch, "find_spec", lambda name: None)
     result = against_torch.measure(small(tmp_path))
     assert result["rows"] == [] and ".[bench]" in result["skipped"]
+
+
+# bf16
+
+
+def test_on_a_cpu_without_bfloat16_its_section_says_so_and_float32_is_measured_all_the_same(monkeypatch, tmp_path):
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: ["sse2"])
+    result = bf16.measure(small(tmp_path))
+    assert result["rows"] == [] and "avx512_bf16" in result["skipped"]
+    assert refusal("float32") is None
+
+
+@needs_bf16
+def test_the_bound_graph_is_in_the_precision_that_is_measured(tmp_path):
+    """The executor's own arguments say it: a bfloat16 has half the bytes."""
+    pictures = small(tmp_path).pictures()
+    for name, size in (("float32", 4), ("bf16", 2)):
+        setting = prepare(**pictures, config=ours.settings("linear", pictures["content"], name))
+        ours._graph(setting)()
+        weight = setting.objective._executor.arg_dict["conv1_2_weight"]
+        assert np.dtype(weight.dtype).itemsize == size
+
+
+@needs_bf16
+def test_the_section_bf16_measures_both(tmp_path):
+    (row,) = bf16.measure(small(tmp_path))["rows"]
+    assert row["method"] == "linear" and row["float32_seconds"]["n"] == row["bf16_seconds"]["n"] == 1
+    assert row["ratio"]["median"] == row["float32_seconds"]["median"] / row["bf16_seconds"]["median"]
 
 
 # PyTorch
