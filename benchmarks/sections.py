@@ -6,18 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import against_torch, bf16, grid, iterations, memory, roofline, scaling, stages
+from . import against_torch, bf16, grid, iterations, memory, quality, roofline, scaling, stages
 from .setting import Setting
 from .tables import Column
 
 
 @dataclass(frozen=True)
 class Section:
-    """measure: gives {"rows": [...]} and perhaps "notes", in JSON's types. Rows have the columns' keys, or more."""
+    """measure: gives {"rows": [...]} and perhaps "notes", in JSON's types. Rows have the columns' keys, or more.
+
+    on_request: measured only where it is named.
+    """
 
     title: str
     measure: Callable[[Setting], dict[str, Any]]
     columns: tuple[Column, ...]
+    on_request: bool = False
 
 
 SECTIONS = {
@@ -115,6 +119,20 @@ SECTIONS = {
             Column("cells_per_hour", "cells per hour", "count"),
             Column("ratio", "ratio to single runs", "ratio"),
         ),
+    ),
+    "quality": Section(
+        "Preset fast / the best of three optimizers, by objective and time",
+        quality.measure,
+        (
+            Column("pair", "pair", "count"),
+            Column("method", "method"),
+            Column("best", "best optimizer"),
+            Column("best_total", "its objective", "objective"),
+            Column("objective", "objective, ratio", "ratio"),
+            Column("time", "time, ratio", "ratio"),
+            Column("reached", "goal reached"),
+        ),
+        on_request=True,
     ),
 }
 """Name -> section, in the order in which they are measured."""

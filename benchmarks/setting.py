@@ -13,6 +13,9 @@ from neural_style_mmd.images import resize_to, save_picture
 ALL_METHODS = (*METHODS, "bn+poly")
 DISTINCT_METHODS = tuple(name for name in ALL_METHODS if name != "gram")  # the same graph as poly with c = 0
 SIZES = (128, 256, 384, 512, 768, 1024)
+PAIRS = (0, 1, 2, 3, 4, 5)
+EDGE = 96  # at full size the section quality takes hours
+ITERATIONS = 500  # the paper's
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Setting:
     """width, height: of the pictures. rounds: that count. methods: names, a + b for a fusion; () for a section's own.
 
     sizes: long edges for the section that scales. folder: for files. say: called with a line for who waits.
+    pairs, edge, iterations: of the section quality: sample pairs, their long edge, and the iterations of its baselines.
     """
 
     width: int
@@ -29,6 +33,9 @@ class Setting:
     sizes: tuple[int, ...]
     folder: Path
     say: Callable[[str], None]
+    pairs: tuple[int, ...] = PAIRS
+    edge: int = EDGE
+    iterations: int = ITERATIONS
 
     def pictures(self, width: int | None = None, height: int | None = None) -> dict[str, str]:
         """Paths of a "content" and a "style" picture: procedural ones, at this setting's size or another."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import against_torch, bf16, ours, tables
+from benchmarks import against_torch, bf16, descents, ours, quality, tables
 from benchmarks.contenders import refusal
 from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
 from benchmarks.processes import WARM_UP, ChildFailed, alternate, once, ratios, summary
@@ -177,7 +177,8 @@ def test_one_section_at_a_small_size(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["no_such_section"], ["--method", "no_such_method"], ["--sizes", "big"], ["--rounds", "0"]]
+    "arguments",
+    [["no_such_section"], ["--method", "no_such_method"], ["--sizes", "big"], ["--rounds", "0"], ["--pairs", "6"]],
 )
 def test_misuse_is_refused_before_anything_is_measured(arguments):
     done = run_benchmarks(*arguments)
@@ -216,6 +217,59 @@ def test_the_section_bf16_measures_both(tmp_path):
     (row,) = bf16.measure(small(tmp_path))["rows"]
     assert row["method"] == "linear" and row["float32_seconds"]["n"] == row["bf16_seconds"]["n"] == 1
     assert row["ratio"]["median"] == row["float32_seconds"]["median"] / row["bf16_seconds"]["median"]
+
+
+# Quality
+
+
+def run(total, seconds, outcome="iteration_limit"):
+    return {"total": total, "seconds": seconds, "iterations": 1, "outcome": outcome}
+
+
+BASELINES = {"sgd": run(5.0, 100.0), "adam": run(4.0, 200.0), "lbfgs": run(1.0, 150.0, "diverged")}
+
+
+@pytest.mark.parametrize(
+    "fast, objective, time, reached",
+    [
+        (run(4.0, 40.0), 1.0, 0.2, True),  # issue 6: the objective of the best, in at most a fifth of the time
+        (run(2.0, 50.0), 0.5, 0.25, False),
+        (run(5.0, 20.0), 1.25, 0.1, False),
+        (run(1.0, 20.0, "diverged"), None, None, False),
+    ],
+)
+def test_fast_is_compared_with_the_lowest_objective_of_those_that_did_not_diverge(fast, objective, time, reached):
+    row = quality.compare({"fast": fast, **BASELINES})
+    assert (row["best"], row["best_total"]) == ("adam", 4.0)
+    assert (row["objective"], row["time"], row["reached"]) == (objective, time, reached)
+
+
+def test_without_a_baseline_nothing_is_compared():
+    row = quality.compare({"fast": run(1.0, 1.0), **{name: run(None, 1.0, "diverged") for name in BASELINES}})
+    assert row["best"] is None and not row["reached"]
+
+
+def test_the_baselines_are_the_papers_setting_but_for_the_way_down():
+    configurations = descents.configurations("bn", 64, 500)
+    assert list(configurations) == ["fast", "sgd", "adam", "lbfgs"]
+    assert set(configurations.pop("fast").overrides) <= {"method", "size", "weights"}
+    for name, config in configurations.items():
+        assert (config.preset, config.optimizer, config.iterations, config.stop_change) == ("paper", name, 500, 0.0)
+        assert set(config.overrides) <= {"method", "size", "weights", "optimizer", "iterations", "stop_change"}
+
+
+def test_quality_is_measured_where_it_is_named(tmp_path):
+    path = tmp_path / "bench.json"
+    done = run_benchmarks(
+        "quality", "--edge", "64", "--iterations", "2", "--pairs", "1", "--method", "bn", "--json", str(path)
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(path.read_text())["sections"]["quality"]["rows"]
+    assert (row["pair"], row["method"]) == (1, "bn") and row["best"] in BASELINES
+    assert [row["runs"][name]["iterations"] for name in BASELINES] == [2, 2, 2]
+    assert row["objective"] == row["runs"]["fast"]["total"] / min(row["runs"][name]["total"] for name in BASELINES)
+    assert "pair 1, bn" in done.stderr and "long edge of 64" in done.stdout
+    assert [name for name, section in SECTIONS.items() if section.on_request] == ["quality"]
 
 
 # PyTorch

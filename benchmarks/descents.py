@@ -1,0 +1,45 @@
+"""Task of a child process that minimises one objective by several ways down, each from its start to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import model_zoo
+from model_zoo import samples
+from model_zoo.errors import InputError
+from neural_style_mmd.config import TransferConfig
+from neural_style_mmd.stylization import transfer
+
+from .child import Turn
+
+FAST = "fast"
+BASELINES = ("sgd", "adam", "lbfgs")
+
+
+def configurations(methods: str, edge: int, iterations: int) -> dict[str, TransferConfig]:
+    """The preset fast as it is, and the paper's setting with each optimizer for `iterations`, without the stop rule."""
+    common: dict[str, Any] = {"method": tuple(methods.split("+")), "size": edge, "weights": "surrogate"}
+    baselines = {
+        name: TransferConfig(**common, optimizer=name, iterations=iterations, stop_change=0.0) for name in BASELINES
+    }
+    return {FAST: TransferConfig(**common, preset=FAST), **baselines}
+
+
+def descend(turn: Turn, methods: str, pair: int, edge: int, iterations: int) -> dict[str, dict[str, Any]]:
+    """Name of a way down -> total, seconds, iterations and outcome of its run on sample pair `pair`.
+
+    total: the objective of the last picture, float32, with the fixed draw of the Gaussian method's pairs. seconds: of
+    the optimisation with that last evaluation, which every run has; reading, binding and calibration are before it.
+    Raises InputError where two runs weigh the terms otherwise, for then their totals cannot be compared.
+    """
+    weights, pictures = model_zoo.load("surrogate"), samples.pair(pair, edge)
+    runs, expected = {}, None
+    for name, config in configurations(methods, edge, iterations).items():
+        record = transfer(pictures.content, pictures.style, config, weights=weights).record
+        term_weights = record["balance"]["term_weights"]
+        expected = expected or term_weights
+        if term_weights != expected:
+            raise InputError(f"{name} weighs the terms of {methods} by {term_weights}, but {FAST} by {expected}")
+        runs[name] = {key: record[key] for key in ("seconds", "iterations", "outcome")}
+        runs[name]["total"] = record["final"]["total"]
+    return runs

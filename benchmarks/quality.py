@@ -1,0 +1,64 @@
+"""What the preset fast reaches, and how soon, against the best of the optimizers with the paper's iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+from .descents import BASELINES, FAST
+from .processes import ChildFailed, once
+from .setting import DISTINCT_METHODS, Setting
+
+METHODS = tuple(name for name in DISTINCT_METHODS if "+" not in name)
+FULL_SIZE = 512  # pixels, the size of all goals of issue 6
+LONGEST = 0.2  # of the best optimizer's time, issue 6
+
+
+def measure(setting: Setting) -> dict[str, Any]:
+    """A row for each pair and method, see compare(); "runs" has the numbers of all four runs, each made once."""
+    rows, wrong = [], []
+    for pair, method in product(setting.pairs, setting.methods or METHODS):
+        task = {"methods": method, "pair": pair, "edge": setting.edge, "iterations": setting.iterations}
+        setting.say(f"quality: pair {pair}, {method}")
+        try:
+            row = compare(once("descents:descend", task))
+        except ChildFailed as error:
+            wrong.append(f"pair {pair}, {method}: {error}")
+            continue
+        rows.append({"pair": pair, "method": method, **row})
+        setting.say(f"  objective / that of {row['best']}: {_said(row['objective'])}, time: {_said(row['time'])}")
+    return {"rows": rows, "notes": _notes(setting, rows)} | ({"failed": "; ".join(wrong)} if wrong else {})
+
+
+def compare(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The preset fast over the best of the optimizers, the one with the lowest objective among those that came to an
+    end; a ratio is None where a run diverged.
+
+    reached: an objective no higher, in at most LONGEST of the time.
+    """
+    ended = {name: run for name, run in runs.items() if run["outcome"] != "diverged" and run["total"] is not None}
+    best = min((name for name in BASELINES if name in ended), key=lambda name: ended[name]["total"], default=None)
+    row: dict[str, Any] = {"best": best, "objective": None, "time": None, "reached": False, "runs": dict(runs)}
+    if best is None:
+        return row
+    row["best_total"] = ended[best]["total"]
+    if FAST in ended:
+        row["objective"], row["time"] = (ended[FAST][key] / ended[best][key] for key in ("total", "seconds"))
+        row["reached"] = row["objective"] <= 1 and row["time"] <= LONGEST
+    return row
+
+
+def _said(ratio: float | None) -> str:
+    return "none" if ratio is None else f"{ratio:.3f}"
+
+
+def _notes(setting: Setting, rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{sum(row['reached'] for row in rows)} of {len(rows)} reach that objective or a lower one in at most "
+        f"{LONGEST:g} of the time",
+        f"sample pairs at a long edge of {setting.edge}"
+        + (", not full size, where the baselines take hours" if setting.edge < FULL_SIZE else ""),
+        f"baselines: the paper's setting with {', '.join(BASELINES)}, {setting.iterations} iterations, no stop rule",
+        "time is of the optimisation, one run each, without reading, binding and calibration, which all have alike",
+    ]
