@@ -55,7 +55,7 @@ def test_the_balance_is_that_of_the_record(run):
 
 def test_every_term_is_in_each_line_and_they_add_up_to_the_objective(run):
     _, lines, record = run("--method", "bn,poly", "--tv-weight", "2")
-    terms = ["content", *(f"style.{method}.{layer}" for method in ("bn", "poly") for layer in LAYERS), "tv"]
+    terms = [*(f"style.{method}.{layer}" for method in ("bn", "poly") for layer in LAYERS), "content", "tv"]
     assert len(lines) == 3
     for line, entry in zip(lines, record["trace"], strict=True):
         shown = dict(re.findall(r"([\w.]+) ([\d.e+-]+)[,)]", line))
