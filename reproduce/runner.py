@@ -30,7 +30,7 @@ class Estimate:
     iteration: float
 
     def of(self, cell: Cell) -> float:
-        """Seconds of the whole cell, if it does not stop early. A calibration is some eight evaluations for each pair."""
+        """Seconds of the whole cell, if it does not stop early. A calibration is some eight evaluations a pair."""
         if cell.kind == "calibration":
             return len(cell.content["pairs"]) * (self.start + 8 * self.iteration)
         return self.start + cell.content["config"]["iterations"] * self.iteration
