@@ -132,6 +132,7 @@ def _draw(row: Layer, maps: list[np.ndarray], kept: int, recipe: Recipe, rng: np
         passed = hand_down(kept, channels, recipe.colour_gain if new_scale else 1.0, blurred)
         edges = scale_filters(channels) if new_scale else np.zeros((0, channels, 3, 3))
         samples = np.concatenate([_interior(x).reshape(channels, -1) for x in maps], axis=1)
+        # More than there is room for: `new` cuts them off.
         mixed = mixtures(row.channels // 2, samples.mean(axis=1), samples.std(axis=1), recipe.fan, rng)
         signed, kinds = np.concatenate([edges, mixed]), (0, len(edges))
     rims = hand_down(kept, channels, 1.0, False)[COLOURS] if blurred else passed[:0]

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 POINT_AMPLITUDE = 20.0
 """Our choice: the point must have a picture's texture. At a flat picture the ratio of the methods' norms is another, by
-a factor of hundreds with the surrogate (docs/FIDELITY.md has the table), and at the content picture itself the content
-gradient is 0. Noise alone has this contrast too: its features are then about a picture's; at +-100 they are so strong
-that steps scaled by their gradient never left the flat start under poly, whose gradient falls with the features."""
+a factor of more than a hundred with the surrogate (docs/FIDELITY.md has the table), and at the content picture itself
+the content gradient is 0. Noise alone has this contrast too: its features are then about a picture's; at +-100 they are
+so strong that steps scaled by their gradient never left the flat start under poly, whose gradient falls with the
+features."""
 
 ROUNDING = 1e-4
 """A content gradient this much smaller than at the point is 0 but for the rounding of float32."""

@@ -201,7 +201,10 @@ def method(name: str, poly_c: float = 0.0, bandwidth: float = 1.0) -> Method:
 
 
 def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0) -> Symbols:
-    """The statistic of method `name` for features (1, N, H, W), H W = positions: {statistic: symbol}."""
+    """The statistic of method `name` for features (1, N, H, W), H W = positions: {statistic: symbol}.
+
+    "gram" has its true gradient only in expressions that use entries (i, j) and (j, i) alike, as the losses do.
+    """
     return method(name, poly_c).statistic(_rows(features), positions)
 
 

@@ -49,7 +49,7 @@ def vgg19_symbol(layers: Iterable[str], pooling: str = "avg", data=None, precisi
         symbols[row.name] = symbol
         if low and row.name in layers:
             # The next layer reads the float32 features, so that the gradients of the layer and of the losses are added
-            # in float32: MXNet's sum of bfloat16 took a tenth of the whole iteration.
+            # in float32: MXNet sums bfloat16 by a scalar loop (docs/PERFORMANCE.md).
             symbols[row.name] = mx.sym.amp_cast(symbol, dtype=np.float32)
             symbol = mx.sym.amp_cast(symbols[row.name], dtype=_BFLOAT16)
     return {layer: symbols[layer] for layer in layers}

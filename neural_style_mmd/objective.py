@@ -134,7 +134,7 @@ class Objective:
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
         wanted = (*config.layers, *([config.content_layer] if has_content else []))
         features = vgg19_symbol(wanted, config.pooling, data, precision)
-        # The shallow layers' losses first: MXNet then plans for linear and poly with a quarter less memory.
+        # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
         terms = {}
         for method in config.method:
             for layer in config.layers:
