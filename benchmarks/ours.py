@@ -99,16 +99,19 @@ def bare_network(weights: Weights, x: np.ndarray) -> tuple[Callable[[], None], A
 
 
 def _graph(setting: Any) -> Callable[[], None]:
-    """Forward and backward of the objective's own executor, which nothing outside it needs otherwise."""
+    """Forward and backward of the objective's own executors, which nothing outside it needs otherwise."""
+    from neural_style_mmd._mxnet import mx
+
     objective = setting.objective
     objective.use(setting.config.precision)  # in bf16 that of nine tenths of the iterations
     objective.evaluate(setting.start, {}, 1)  # fills the picture and the drawn pairs
-    heads = [objective._head(1.0) for _ in objective.terms]
+    heads = [[mx.nd.ones(1) for _ in part.terms] for part in objective._parts]
 
     def run() -> None:
-        objective._executor.forward(is_train=True)
-        objective._executor.backward(heads)
-        objective._gradient.wait_to_read()
+        for part, ones in zip(objective._parts, heads, strict=True):
+            part.executor.forward(is_train=True)
+            part.executor.backward(ones)
+            part.gradient.wait_to_read()
 
     return run
 

@@ -21,6 +21,7 @@ from .threads import choose_threads
 ENVIRONMENT = {
     "MXNET_SUBGRAPH_VERBOSE": "0",  # otherwise a log line at every bind
     "MXNET_USE_OPERATOR_TUNING": "0",  # otherwise a timing at import decides how operators run
+    "NNVM_AUTO_SEARCH_MATCH_RANGE": "1",  # the plan of an executor's arrays that needs the least memory
     "MXNET_CPU_TEMP_COPY": "1",  # otherwise up to four copies of each temporary space
     "MXNET_SAFE_ACCUMULATION": "1",  # sums of float32 are accumulated in float64
     "MXNET_CUDNN_AUTOTUNE_DEFAULT": "0",

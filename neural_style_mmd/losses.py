@@ -49,6 +49,14 @@ def _inner_products(samples):
     return _products(mx.sym.batch_dot, samples)
 
 
+def _recomputed():
+    """A scope whose symbols MXNet computes again for the backward pass and does not keep until then.
+
+    It does so only for what a symbol within the scope reads: an array and the product that reads it belong together.
+    """
+    return mx.AttrScope(__force_mirroring__="True")
+
+
 def _squared_distance(a, b):
     """Sum of squared differences, shape (1,)."""
     return mx.sym.sum(mx.sym.square(a - b))
@@ -69,9 +77,11 @@ def _mean_and_std(rows, positions: int) -> Symbols:
     differentiable there (the released code divides by it: NaN).
     """
     mean = _row_sums(rows) / positions
-    # d variance / d mean is 0, so the mean may be held here, which saves a pass over the features.
-    centred = mx.sym.expand_dims(mx.sym.broadcast_sub(rows, mx.sym.BlockGrad(mean)), axis=1)  # (N, 1, M)
-    variance = mx.sym.reshape(_inner_products(centred), shape=(-1, 1)) / positions
+    with _recomputed():
+        # d variance / d mean is 0, so the mean may be held here, which saves a pass over the features.
+        centred = mx.sym.expand_dims(mx.sym.broadcast_sub(rows, mx.sym.BlockGrad(mean)), axis=1)  # (N, 1, M)
+        squares = _inner_products(centred)  # (N, 1, 1)
+    variance = mx.sym.reshape(squares, shape=(-1, 1)) / positions
     varies = mx.sym.BlockGrad(variance > mx.sym.square(mean * 1e-5))
     safe = mx.sym.where(varies, variance, mx.sym.ones_like(variance))
     return {"mean": mean, "std": mx.sym.sqrt(safe) * varies}
@@ -88,7 +98,8 @@ def _gram_and_mean(rows, positions: int) -> Symbols:
 
 def _samples(rows, positions: int) -> Symbols:
     """The samples themselves, (M, N)."""
-    return {"samples": mx.sym.transpose(rows)}
+    with _recomputed():
+        return {"samples": mx.sym.transpose(rows)}
 
 
 # Distances: the picture's statistic, the inputs (the target, and the pairs drawn), N -> symbol of shape (1,)
@@ -125,10 +136,11 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, bandwid
     of the squared distances over these four sets (paper, section 4: once) and carries no gradient. The paper gives no
     Z; 1 is our choice.
     """
-    x = mx.sym.take(picture["samples"], inputs["pairs"])  # (n, 2, N)
-    y = mx.sym.take(inputs["samples"], inputs["style_pairs"])  # (n, 2, N)
-    xx, yy = _inner_products(x), _inner_products(y)  # (n, 2, 2)
-    xy = mx.sym.batch_dot(x, y, transpose_b=True)
+    with _recomputed():
+        x = mx.sym.take(picture["samples"], inputs["pairs"])  # (n, 2, N)
+        y = mx.sym.take(inputs["samples"], inputs["style_pairs"])  # (n, 2, N)
+        xx, yy = _inner_products(x), _inner_products(y)  # (n, 2, 2)
+        xy = mx.sym.batch_dot(x, y, transpose_b=True)
 
     def entry(products, i, j):
         return mx.sym.slice(products, begin=(None, i, j), end=(None, i + 1, j + 1))  # (n, 1, 1)

@@ -8,6 +8,8 @@ MakeLoss, which ignores head gradients (a test pins both).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,19 @@ from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .images import require_size
 from .network import parameters_in, vgg19_symbol
 from .presets import layer_scale
+
+
+FIRST_LAYER = "relu1_1"
+"""Its terms have a graph of their own, which is forward and backward before the other starts: their arrays are the
+largest and need no place beside the network's. conv1_1 is computed twice for it, 0.3 % of the network's work."""
+
+
+class _Part(NamedTuple):
+    """Terms that are bound together, and the array that the gradient of their weighted sum is written to."""
+
+    terms: tuple[str, ...]
+    executor: Any
+    gradient: Any
 
 
 class Objective:
@@ -65,7 +80,7 @@ class Objective:
     def use(self, precision: str) -> None:
         """Run the network in `precision` from now on, "float32" or "bf16"; the targets stay those of float32."""
         if precision != self.precision:
-            del self._executor  # before the other is bound: never the memory of two
+            del self._parts  # before the other is bound: never the memory of two
             _mxnet.give_memory_back()
             self._bind(precision)
 
@@ -76,31 +91,22 @@ class Objective:
         """
         self._draw_pairs(draw)
         self._data[:] = x
-        outputs = self._executor.forward(is_train=True)
-        apart = ("tv",) if self._variation is not None else ()
-        heads = [self._head(0.0 if name in apart else weights.get(name, 0.0)) for name in self.terms]
-        self._executor.backward(heads)
-        gradient = self._gradient.asnumpy()
-        unclipped = self._variation_gradient(weights.get("tv", 0.0))
-        terms = {name: float(value.asscalar()) for name, value in zip(self.terms, outputs, strict=True)}
+        values: dict[str, float] = {}
+        for part in self._parts:
+            outputs = part.executor.forward(is_train=True)
+            part.executor.backward([mx.nd.array([weights.get(name, 0.0)], ctx=self._device) for name in part.terms])
+            # Read before the next part, which may use the same memory.
+            values |= {name: float(value.asscalar()) for name, value in zip(part.terms, outputs, strict=True)}
+        terms = {name: values[name] for name in self.terms}
         total = sum(weights.get(name, 0.0) * value for name, value in terms.items())
-        return Evaluation(terms, total, gradient, unclipped)
+        gradients = [part.gradient.asnumpy() for part in self._parts]
+        unclipped = gradients.pop() if self._last_is_unclipped else None
+        return Evaluation(terms, total, reduce(np.add, gradients), unclipped)
 
     def style_weight(self, method: str, layer: str) -> float:
         """w_l times the scale of the layer's loss (presets.layer_scale)."""
         scale = layer_scale(self.config.layer_scale, method, LAYERS[layer].channels, _positions(layer, self.shape))
         return self.config.style_layer_weights[layer] * scale
-
-    def _head(self, weight: float):
-        return mx.nd.array([weight], ctx=self._device)
-
-    def _variation_gradient(self, weight: float) -> np.ndarray | None:
-        if self._variation is None:
-            return None
-        executor, gradient = self._variation
-        executor.forward(is_train=True)
-        executor.backward([self._head(weight)])
-        return gradient.asnumpy()
 
     def _measure_style(self, style: np.ndarray) -> dict:
         features = vgg19_symbol(self.config.layers, self.config.pooling)
@@ -130,42 +136,52 @@ class Objective:
         return dict(zip(symbols, values, strict=True))
 
     def _bind(self, precision: str) -> None:
-        config, has_content = self.config, "content.features" in self._targets
-        data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
-        wanted = (*config.layers, *([config.content_layer] if has_content else []))
-        features = vgg19_symbol(wanted, config.pooling, data, precision)
-        # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
-        terms = {}
-        for method in config.method:
-            for layer in config.layers:
-                terms[style_term(method, layer)] = losses.style_loss(
-                    method,
-                    features[layer],
-                    layer,
-                    channels=LAYERS[layer].channels,
-                    positions=_positions(layer, self.shape),
-                    poly_c=config.poly_c,
-                    bandwidth=config.bandwidth,
-                )
-        if has_content:
-            terms["content"] = losses.content_loss(features[config.content_layer], config.content_factor)
-        if config.tv_weight:
-            terms["tv"] = losses.total_variation(data, config.tv_form)
-        self.terms = tuple(terms)
+        symbols, first = self._symbols(precision)
+        self.terms = tuple(symbols)
+        self._last_is_unclipped = "tv" in symbols and self.config.tv_form == "release"
+        last = ("tv",) if self._last_is_unclipped else ()
+        rest = tuple(name for name in symbols if name not in (*first, *last))
         self._data = mx.nd.zeros(self.shape, ctx=self._device)
-        self._gradient = mx.nd.zeros(self.shape, ctx=self._device)
         self._pairs = self._pair_inputs()
-        group = mx.sym.Group(list(terms.values()))
         inputs = parameters_in(precision, self._parameters) | {"data": self._data} | self._targets | self._pairs
-        arguments = {name: inputs[name] for name in group.list_arguments()}
-        requests = {name: "write" if name == "data" else "null" for name in arguments}
-        self._executor = group.bind(self._device, arguments, {"data": self._gradient}, requests)
+        self._parts: list[_Part] = []
+        for names in filter(None, (first, rest, last)):
+            group = mx.sym.Group([symbols[name] for name in names])
+            arguments = {name: inputs[name] for name in group.list_arguments()}
+            requests = {name: "write" if name == "data" else "null" for name in arguments}
+            gradient = mx.nd.zeros(self.shape, ctx=self._device)
+            memory_of = self._parts[0].executor if self._parts else None
+            executor = group.bind(self._device, arguments, {"data": gradient}, requests, shared_exec=memory_of)
+            self._parts.append(_Part(names, executor, gradient))
         self.precision = precision
         self._draw = -1
-        self._variation = None
-        if "tv" in terms and config.tv_form == "release":
-            gradient = mx.nd.zeros(self.shape, ctx=self._device)
-            self._variation = terms["tv"].bind(self._device, {"data": self._data}, {"data": gradient}), gradient
+
+    def _symbols(self, precision: str) -> tuple[dict, tuple[str, ...]]:
+        """The symbol of each term, and which terms read FIRST_LAYER."""
+        config, has_content = self.config, "content.features" in self._targets
+        data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
+        layer_of = {style_term(method, layer): layer for method in config.method for layer in config.layers}
+        layer_of |= {"content": config.content_layer} if has_content else {}
+        features = vgg19_symbol(layer_of.values(), config.pooling, data, precision)
+        # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
+        symbols = {
+            style_term(method, layer): losses.style_loss(
+                method,
+                features[layer],
+                layer,
+                channels=LAYERS[layer].channels,
+                positions=_positions(layer, self.shape),
+                poly_c=config.poly_c,
+                bandwidth=config.bandwidth,
+            )
+            for method in config.method
+            for layer in config.layers
+        }
+        if has_content:
+            symbols["content"] = losses.content_loss(features[config.content_layer], config.content_factor)
+        if config.tv_weight:
+            symbols["tv"] = losses.total_variation(data, config.tv_form)
+        return symbols, tuple(name for name, layer in layer_of.items() if layer == FIRST_LAYER)
 
     def _pair_inputs(self) -> dict:
         """Arrays int32 (n, 2) for the pairs of each sampling method and layer; filled by _draw_pairs."""
