@@ -24,7 +24,7 @@ def cache_home() -> Path:
     """The folder for what is fetched or made once: NEURAL_STYLE_MMD_HOME, else the user's cache folder. Not created."""
     named = os.environ.get(HOME_VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "neural-style-mmd"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neural-style-mmd"

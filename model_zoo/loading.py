@@ -45,7 +45,7 @@ def load(name: str = "auto", *, offline: bool = False, notify: Notify = lambda t
         return _auto(offline, notify)
     if name == "vgg19":
         return _true_network(offline, notify)
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.exists():
         return load_file(path)
     if name in manifest().weights:
@@ -95,7 +95,7 @@ def find_true_network(offline: bool, notify: Notify) -> Path:
     """A file that should hold the true network: named by the environment, verified in the cache, or downloaded."""
     named = os.environ.get(WEIGHTS_VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     for record in manifest().weights.values():
         if record.kind == "vgg19" and is_verified(record, record.path):
             return record.path

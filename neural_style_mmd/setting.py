@@ -121,7 +121,7 @@ def with_absolute_paths(config: TransferConfig) -> TransferConfig:
     """`config` with the files that it names, `init` and `weights`, as absolute paths: a record is read elsewhere."""
     if (init := _init_file(config)) is not None:
         config = replace(config, init=os.path.abspath(init))
-    path = Path(config.weights).expanduser()
+    path = Path(os.path.expanduser(config.weights))
     if config.weights not in _NETWORK_NAMES and path.exists():  # the order in which model_zoo.load looks
         config = replace(config, weights=os.path.abspath(path))
     return config

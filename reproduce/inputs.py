@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -102,7 +103,7 @@ def find_network(request: str, *, offline: bool = False, notify: Notify = lambda
         return Network("surrogate", weights.kind, weights.name, weights.sha256, _surrogate_recipe())
     if request == "auto" and weights.kind == "vgg19":
         request = "vgg19"
-    path = Path(request).expanduser()
+    path = Path(os.path.expanduser(request))
     request = str(path.absolute()) if path.is_file() else request
     return Network(request, weights.kind, weights.name, weights.sha256)
 

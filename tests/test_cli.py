@@ -180,6 +180,12 @@ def test_misuse_is_one_line_and_exit_code_2(options, words, transfer, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["nowhere.npz", "~no-such-user/x.npz"])
+def test_weights_that_are_not_there_are_one_line(name, pictures, tmp_path):
+    done = invoke("transfer", *pictures, "-o", tmp_path / "out.png", "--weights", name)
+    assert_one_line_error(done, f"no such weights: '{name}'")
+
+
 @pytest.mark.parametrize("name", ["out.xyz", "out", "out.gif", "no/folder/out.png", "taken.png", "made.png"])
 def test_an_output_that_cannot_be_written_is_found_before_the_network_is_loaded(name, transfer, tmp_path, monkeypatch):
     (tmp_path / "taken.png").mkdir()

@@ -61,6 +61,7 @@ def test_a_grid_from_preview_to_full_with_status_report_and_clean(grid: Path, ne
         (("run", "tiny.toml", "--jobs", "many"), "jobs is 'many'"),
         (("run", "tiny.toml", "--gammas", "release"), "nor a sweep"),
         (("run", "tiny.toml", "--weights", "nothing.npz"), "no such weights"),
+        (("run", "tiny.toml", "--weights", "~no-such-user/x.npz"), "no such weights"),
         (("status",), "there is no figure in out"),
         (("report", "."), "is not a figure's folder"),
         (("figure2", "--preset", "x", "--offline"), "unknown preset 'x'"),
