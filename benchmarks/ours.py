@@ -111,7 +111,7 @@ def _graph(setting: Any) -> Callable[[], None]:
         for part, ones in zip(objective._parts, heads, strict=True):
             part.executor.forward(is_train=True)
             part.executor.backward(ones)
-            part.gradient.wait_to_read()
+            objective._gradient.wait_to_read()
 
     return run
 

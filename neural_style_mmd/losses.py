@@ -57,6 +57,12 @@ def _recomputed():
     return mx.AttrScope(__force_mirroring__="True")
 
 
+def _sums_of_squares(matrix):
+    """(N, M) -> (N, 1)."""
+    with _recomputed():
+        return _row_sums(mx.sym.square(matrix))
+
+
 def _squared_distance(a, b):
     """Sum of squared differences, shape (1,)."""
     return mx.sym.sum(mx.sym.square(a - b))
@@ -77,11 +83,12 @@ def _mean_and_std(rows, positions: int) -> Symbols:
     differentiable there (the released code divides by it: NaN).
     """
     mean = _row_sums(rows) / positions
-    with _recomputed():
-        # d variance / d mean is 0, so the mean may be held here, which saves a pass over the features.
-        centred = mx.sym.expand_dims(mx.sym.broadcast_sub(rows, mx.sym.BlockGrad(mean)), axis=1)  # (N, 1, M)
-        squares = _inner_products(centred)  # (N, 1, 1)
-    variance = mx.sym.reshape(squares, shape=(-1, 1)) / positions
+    held_mean = mx.sym.BlockGrad(mean)
+    variance = _sums_of_squares(mx.sym.broadcast_sub(mx.sym.BlockGrad(rows), held_mean)) / positions
+    # This has the same gradient, 2 (F - mu) / M, and needs no centred features for it. Its value, which cancels, must
+    # be taken from itself first.
+    slope = _sums_of_squares(rows) / positions - 2.0 * mean * held_mean
+    variance = variance + (slope - mx.sym.BlockGrad(slope))
     varies = mx.sym.BlockGrad(variance > mx.sym.square(mean * 1e-5))
     safe = mx.sym.where(varies, variance, mx.sym.ones_like(variance))
     return {"mean": mean, "std": mx.sym.sqrt(safe) * varies}

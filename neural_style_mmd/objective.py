@@ -1,6 +1,6 @@
 """The only owner of executors: two pictures become targets, then each evaluation is one forward and one backward.
 
-The weights of the terms are head gradients, so calibration, optimisation and logging share one graph. MXNet 1.9.1
+The weights of the terms are head gradients, so calibration, optimisation and logging share one objective. MXNet 1.9.1
 gives the weighted sum of gradients only if `forward(is_train=True)` stands before each `backward`, and not through
 MakeLoss, which ignores head gradients (a test pins both).
 """
@@ -32,11 +32,10 @@ largest and need no place beside the network's. conv1_1 is computed twice for it
 
 
 class _Part(NamedTuple):
-    """Terms that are bound together, and the array that the gradient of their weighted sum is written to."""
+    """Terms that are bound together."""
 
     terms: tuple[str, ...]
     executor: Any
-    gradient: Any
 
 
 class Objective:
@@ -92,14 +91,15 @@ class Objective:
         self._draw_pairs(draw)
         self._data[:] = x
         values: dict[str, float] = {}
+        gradients: list[np.ndarray] = []
         for part in self._parts:
             outputs = part.executor.forward(is_train=True)
             part.executor.backward([mx.nd.array([weights.get(name, 0.0)], ctx=self._device) for name in part.terms])
-            # Read before the next part, which may use the same memory.
+            # Read before the next part, which uses the same memory.
             values |= {name: float(value.asscalar()) for name, value in zip(part.terms, outputs, strict=True)}
+            gradients.append(self._gradient.asnumpy())
         terms = {name: values[name] for name in self.terms}
         total = sum(weights.get(name, 0.0) * value for name, value in terms.items())
-        gradients = [part.gradient.asnumpy() for part in self._parts]
         unclipped = gradients.pop() if self._last_is_unclipped else None
         return Evaluation(terms, total, reduce(np.add, gradients), unclipped)
 
@@ -141,7 +141,7 @@ class Objective:
         self._last_is_unclipped = "tv" in symbols and self.config.tv_form == "release"
         last = ("tv",) if self._last_is_unclipped else ()
         rest = tuple(name for name in symbols if name not in (*first, *last))
-        self._data = mx.nd.zeros(self.shape, ctx=self._device)
+        self._data, self._gradient = (mx.nd.zeros(self.shape, ctx=self._device) for _ in range(2))
         self._pairs = self._pair_inputs()
         inputs = parameters_in(precision, self._parameters) | {"data": self._data} | self._targets | self._pairs
         self._parts: list[_Part] = []
@@ -149,10 +149,9 @@ class Objective:
             group = mx.sym.Group([symbols[name] for name in names])
             arguments = {name: inputs[name] for name in group.list_arguments()}
             requests = {name: "write" if name == "data" else "null" for name in arguments}
-            gradient = mx.nd.zeros(self.shape, ctx=self._device)
             memory_of = self._parts[0].executor if self._parts else None
-            executor = group.bind(self._device, arguments, {"data": gradient}, requests, shared_exec=memory_of)
-            self._parts.append(_Part(names, executor, gradient))
+            executor = group.bind(self._device, arguments, {"data": self._gradient}, requests, shared_exec=memory_of)
+            self._parts.append(_Part(names, executor))
         self.precision = precision
         self._draw = -1
 

@@ -257,13 +257,15 @@ def test_bn_of_a_constant_style_channel_is_exact():
 
 
 def test_bn_of_a_small_deviation_about_a_large_mean_is_exact():
-    """E[F^2] - mu^2 in float32 would be off by more than sigma^2 here."""
+    """E[F^2] - mu^2 in float32 would be off by more than sigma^2 here, and a gradient from it by more than itself."""
     f, s = features(40, 25, 15), features(STYLE_HEIGHT, STYLE_WIDTH, 16)
     f[0, 0] = 500 + 0.05 * np.random.default_rng(0).standard_normal((40, 25))
-    f[0, 1:] = s[0, 1:].mean()
-    s[0, 0] = 500
-    value = value_and_gradient(*style_case("bn", f, s, "float32")[:2], "float32")[0]
+    f[0, 1:], s[0, 1:], s[0, 0] = 1, 1, 500
+    value, gradient = value_and_gradient(*style_case("bn", f, s, "float32")[:2], "float32")
     assert value == pytest.approx(eq11(columns(f), columns(s)), rel=1e-2)
+    centred = f[0, 0] - f[0, 0].mean()
+    expected = 2 * ((f[0, 0].mean() - 500) + centred) / (N * f[0, 0].size)  # sigma_S = 0: of (mu diff)^2 + sigma^2
+    np.testing.assert_allclose(gradient[0, 0], expected, atol=2e-2 * np.abs(expected).max())
 
 
 # gaussian: which pairs, and what their mean estimates
