@@ -25,7 +25,6 @@ from .images import require_size
 from .network import parameters_in, vgg19_symbol
 from .presets import layer_scale
 
-
 FIRST_LAYER = "relu1_1"
 """Its terms have a graph of their own, which is forward and backward before the other starts: their arrays are the
 largest and need no place beside the network's. conv1_1 is computed twice for it, 0.3 % of the network's work."""
