@@ -27,7 +27,7 @@ from .presets import layer_scale
 
 FIRST_LAYER = "relu1_1"
 """Its terms have a graph of their own, which is forward and backward before the other starts: their arrays are the
-largest and need no place beside the network's. conv1_1 is computed twice for it, 0.3 % of the network's work."""
+largest and need no place beside the network's. conv1_1 is computed twice for it, 0.5 % of the network's work."""
 
 
 class _Part(NamedTuple):
