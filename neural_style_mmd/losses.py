@@ -28,25 +28,25 @@ def _rows(features):
     return mx.sym.reshape(features, shape=(-3, -3))
 
 
+def _row_of_ones(matrix):
+    """(N, M) -> (1, M)."""
+    return mx.sym.ones_like(mx.sym.slice_axis(matrix, axis=0, begin=0, end=1))
+
+
 def _row_sums(matrix):
     """(N, M) -> (N, 1). As a product with ones: MXNet's own sum over an axis is six times slower on a CPU."""
-    ones = mx.sym.ones_like(mx.sym.slice_axis(matrix, axis=0, begin=0, end=1))  # (1, M)
-    return mx.sym.dot(matrix, ones, transpose_b=True)
+    return mx.sym.dot(matrix, _row_of_ones(matrix), transpose_b=True)
 
 
-def _products(product: Callable, factor):
-    """`product` of `factor` and its transpose, for use in symmetric expressions.
-
-    The gradient goes through one factor and counts twice: the same gradient as through both, provided that entries
-    (i, j) and (j, i) are used alike, with half of the large arrays and of the products backward.
-    """
-    products = product(factor, mx.sym.BlockGrad(factor), transpose_b=True)
-    return 2.0 * products - mx.sym.BlockGrad(products)
+def _row_sums_as_layer(matrix):
+    """(N, M) -> (N, 1). Faster backward than the product; over rows as long as relu1_1's it rounds twice as much."""
+    return mx.sym.FullyConnected(matrix, _row_of_ones(matrix), no_bias=True, num_hidden=1)
 
 
-def _inner_products(samples):
-    """(B, k, N) -> (B, k, k), all inner products of the k samples of each batch."""
-    return _products(mx.sym.batch_dot, samples)
+def _gradient_twice(symbol):
+    """The value of `symbol`, with twice its gradient: for a symmetric expression in which one of two equal arguments
+    carries no gradient."""
+    return 2.0 * symbol - mx.sym.BlockGrad(symbol)
 
 
 def _recomputed():
@@ -57,136 +57,139 @@ def _recomputed():
     return mx.AttrScope(__force_mirroring__="True")
 
 
-def _sums_of_squares(matrix):
+def _sums_of_squares(matrix, row_sums: Callable):
     """(N, M) -> (N, 1)."""
     with _recomputed():
-        return _row_sums(mx.sym.square(matrix))
+        return row_sums(mx.sym.square(matrix))
 
 
 def _squared_distance(a, b):
-    """Sum of squared differences, shape (1,)."""
-    return mx.sym.sum(mx.sym.square(a - b))
+    """Sum of squared differences of two matrices, shape (1,)."""
+    return mx.sym.sum(_sums_of_squares(a - b, _row_sums_as_layer))
 
 
-# Statistics: F (N, M) -> {name: symbol}
+# Statistics: features (1, N, H, W), M = H W -> {name: symbol}
 
 
-def _mean(rows, positions: int) -> Symbols:
+def _mean(features, positions: int) -> Symbols:
     """mu_F (N, 1), Eq. 12."""
-    return {"mean": _row_sums(rows) / positions}
+    return {"mean": _row_sums(_rows(features)) / positions}
 
 
-def _mean_and_std(rows, positions: int) -> Symbols:
+def _mean_and_std(features, positions: int) -> Symbols:
     """mu_F and sigma_F (N, 1), Eq. 12, from centred features: E[F^2] - mu^2 would cancel where sigma << mu.
 
     A standard deviation within the rounding error of its mean counts as 0 and gets gradient 0: sigma is not
     differentiable there (the released code divides by it: NaN).
     """
+    rows = _rows(features)
     mean = _row_sums(rows) / positions
     held_mean = mx.sym.BlockGrad(mean)
-    variance = _sums_of_squares(mx.sym.broadcast_sub(mx.sym.BlockGrad(rows), held_mean)) / positions
+    centred = mx.sym.broadcast_sub(mx.sym.BlockGrad(rows), held_mean)
+    variance = _sums_of_squares(centred, _row_sums) / positions
     # This has the same gradient, 2 (F - mu) / M, and needs no centred features for it. Its value, which cancels, must
     # be taken from itself first.
-    slope = _sums_of_squares(rows) / positions - 2.0 * mean * held_mean
+    slope = _sums_of_squares(rows, _row_sums) / positions - 2.0 * mean * held_mean
     variance = variance + (slope - mx.sym.BlockGrad(slope))
     varies = mx.sym.BlockGrad(variance > mx.sym.square(mean * 1e-5))
     safe = mx.sym.where(varies, variance, mx.sym.ones_like(variance))
     return {"mean": mean, "std": mx.sym.sqrt(safe) * varies}
 
 
-def _gram(rows, positions: int) -> Symbols:
-    """G / M (N, N), Eq. 7."""
-    return {"gram": _products(mx.sym.dot, rows) / positions}
+def _gram(features, positions: int) -> Symbols:
+    """G / M (N, N), Eq. 7.
+
+    It is used symmetrically, so its gradient goes through one factor and counts twice: half of the product backward.
+    """
+    rows = _rows(features)
+    return {"gram": _gradient_twice(mx.sym.dot(rows, mx.sym.BlockGrad(rows), transpose_b=True)) / positions}
 
 
-def _gram_and_mean(rows, positions: int) -> Symbols:
-    return _gram(rows, positions) | _mean(rows, positions)
+def _gram_and_mean(features, positions: int) -> Symbols:
+    return _gram(features, positions) | _mean(features, positions)
 
 
-def _samples(rows, positions: int) -> Symbols:
-    """The samples themselves, (M, N)."""
+def _samples(features, positions: int) -> Symbols:
+    """The samples themselves, (M, N).
+
+    In two transpositions, each with runs of neighbours in memory: a single one of (N, M) is slow backward.
+    """
     with _recomputed():
-        return {"samples": mx.sym.transpose(rows)}
+        lines = mx.sym.transpose(mx.sym.reshape(features, shape=(-3, 0, 0)), axes=(1, 0, 2))  # (H, N, W)
+        return {"samples": mx.sym.reshape(mx.sym.transpose(lines, axes=(0, 2, 1)), shape=(-3, 0))}
 
 
-# Distances: the picture's statistic, the inputs (the target, and the pairs drawn), N -> symbol of shape (1,)
+# Distances: the picture's statistic, the inputs (the target, and the pairs drawn), N, M_F -> symbol of shape (1,)
 
 
-def _linear_distance(picture: Symbols, inputs: Symbols, channels: int):
+def _linear_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int):
     """MMD^2 of k(x, y) = x^T y is |mu_F - mu_S|^2. The paper gives no Z; Z = N is our choice: Eq. 11's first term."""
     return _squared_distance(picture["mean"], inputs["mean"]) / channels
 
 
-def _gram_distance(picture: Symbols, inputs: Symbols, channels: int):
+def _gram_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int):
     """Eq. 6, which with G / M_F and A / M_S also holds for M_F != M_S, as Eq. 9 does."""
     return _squared_distance(picture["gram"], inputs["gram"]) / (4.0 * channels**2)
 
 
-def _poly_distance(picture: Symbols, inputs: Symbols, channels: int, c: float):
+def _poly_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int, c: float):
     """Eq. 9 with k(x, y) = (x^T y + c)^2 = (x^T y)^2 + 2c x^T y + c^2; the constant cancels. c = 0 is the Gram loss."""
     if c == 0:
-        return _gram_distance(picture, inputs, channels)
+        return _gram_distance(picture, inputs, channels, positions)
     mean_part = _squared_distance(picture["mean"], inputs["mean"])
     return (_squared_distance(picture["gram"], inputs["gram"]) + 2.0 * c * mean_part) / (4.0 * channels**2)
 
 
-def _bn_distance(picture: Symbols, inputs: Symbols, channels: int):
+def _bn_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int):
     """Eq. 11."""
     means = _squared_distance(picture["mean"], inputs["mean"])
     return (means + _squared_distance(picture["std"], inputs["std"])) / channels
 
 
-def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, bandwidth: float):
+def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int, bandwidth: float):
     """Unbiased linear-time estimate of MMD^2 (the paper's [9]) for k(x, y) = exp(-|x - y|^2 / 2 sigma^2); Z = 1.
 
     Mean over the drawn pairs of k(x0, x1) + k(y0, y1) - k(x0, y1) - k(x1, y0). sigma^2 is `bandwidth` times the mean
     of the squared distances over these four sets (paper, section 4: once) and carries no gradient. The paper gives no
     Z; 1 is our choice.
+
+    The picture's samples x are read in their own order, not gathered: each meets its partner of the pair, which
+    carries no gradient, so that nothing is scattered backward, and the style sample opposite to it.
     """
+    n = positions // 2
+    pairs, style_pairs = inputs["pairs"], inputs["style_pairs"]
+
+    def by_position(values):
+        """One value for each entry of `pairs` -> (M_F,); 0 for the position left over where M_F is odd."""
+        at = mx.sym.reshape(pairs, shape=(1, -1))
+        return mx.sym.BlockGrad(mx.sym.scatter_nd(mx.sym.reshape(values, shape=(-1,)), at, shape=(positions,)))
+
+    partner, opposite = (by_position(mx.sym.reverse(each, axis=1)) for each in (pairs, style_pairs))
+    y0, y1 = (mx.sym.reshape(mx.sym.slice_axis(style_pairs, axis=1, begin=i, end=i + 1), shape=(-1,)) for i in (0, 1))
     with _recomputed():
-        x = mx.sym.take(picture["samples"], inputs["pairs"])  # (n, 2, N)
-        y = mx.sym.take(inputs["samples"], inputs["style_pairs"])  # (n, 2, N)
-        xx, yy = _inner_products(x), _inner_products(y)  # (n, 2, 2)
-        xy = mx.sym.batch_dot(x, y, transpose_b=True)
+        x, y = picture["samples"], inputs["samples"]
+        xx = x - mx.sym.BlockGrad(mx.sym.take(x, partner))
+        xy = x - mx.sym.take(y, opposite)
+        yy = mx.sym.take(y, y0) - mx.sym.take(y, y1)
+    xx, xy, yy = (_sums_of_squares(each, _row_sums_as_layer) for each in (xx, xy, yy))  # (M_F, 1), (M_F, 1), (n, 1)
+    ones = mx.sym.ones_like(mx.sym.slice_axis(xx, axis=0, begin=0, end=2 * n))
+    drawn = mx.sym.reshape(by_position(ones), shape=(-1, 1))  # 1, and 0 for a position left over
+    mean = (mx.sym.sum(drawn * (0.5 * xx + xy)) + mx.sym.sum(yy)) / (4.0 * n)
+    held = mx.sym.reshape(mx.sym.maximum(mx.sym.BlockGrad(mean), 1e-30), shape=(1, 1))  # 0 when all samples agree
 
-    def entry(products, i, j):
-        return mx.sym.slice(products, begin=(None, i, j), end=(None, i + 1, j + 1))  # (n, 1, 1)
+    def kernel(squared):
+        return mx.sym.exp(mx.sym.broadcast_div((-0.5 / bandwidth) * squared, held))
 
-    def squared(aa, i, bb, j, ab):
-        cross = entry(ab, i, j) + (entry(ab, j, i) if aa is bb else entry(ab, i, j))
-        return entry(aa, i, i) + entry(bb, j, j) - cross
-
-    distances = mx.sym.concat(  # (4, n, 1)
-        *[
-            mx.sym.reshape(d, shape=(1, -1, 1))
-            for d in (
-                squared(xx, 0, xx, 1, xx),
-                squared(yy, 0, yy, 1, yy),
-                squared(xx, 0, yy, 1, xy),
-                squared(xx, 1, yy, 0, xy),
-            )
-        ],
-        dim=0,
-    )
-    return _mean_kernel_difference(distances, bandwidth)
-
-
-def _mean_kernel_difference(distances, bandwidth: float):
-    """Squared distances (4, n, 1) of the sets xx, yy, xy, yx -> mean of k_xx + k_yy - k_xy - k_yx, shape (1,)."""
-    mean = mx.sym.maximum(mx.sym.BlockGrad(mx.sym.mean(distances)), 1e-30)  # 0 when all samples agree
-    exponents = mx.sym.broadcast_div((-0.5 / bandwidth) * distances, mx.sym.reshape(mean, shape=(1, 1, 1)))
-    kernels = mx.sym.exp(exponents)
-    means = mx.sym.mean(kernels, axis=(1, 2))  # (4,)
-    xx, yy, xy, yx = (mx.sym.slice_axis(means, axis=0, begin=i, end=i + 1) for i in range(4))
-    return xx + yy - xy - yx
+    k_xx, k_xy = (mx.sym.sum(drawn * kernel(squared)) / n for squared in (xx, xy))  # over both samples of each pair
+    return _gradient_twice(0.5 * k_xx) + mx.sym.sum(kernel(yy)) / n - k_xy
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to align two distributions of features.
 
-    statistic: (F (N, M), M) -> {name: symbol}.
-    distance: (picture's statistic, inputs, N) -> symbol (1,); its inputs are the target's statistic and, for a
+    statistic: (features (1, N, H, W), M) -> {name: symbol}.
+    distance: (picture's statistic, inputs, N, M_F) -> symbol (1,); its inputs are the target's statistic and, for a
         sampling method, "pairs" and "style_pairs".
     samples_pairs: whether it needs drawn pairs.
     """
@@ -224,7 +227,7 @@ def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0
 
     "gram" has its true gradient only in expressions that use entries (i, j) and (j, i) alike, as the losses do.
     """
-    return method(name, poly_c).statistic(_rows(features), positions)
+    return method(name, poly_c).statistic(features, positions)
 
 
 def style_loss(
@@ -237,18 +240,19 @@ def style_loss(
     picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs.
     """
     chosen = method(name, poly_c, bandwidth)
-    picture = chosen.statistic(_rows(features), positions)
+    picture = chosen.statistic(features, positions)
     label = f"style.{name}.{layer}"
     inputs = {key: mx.sym.Variable(f"{label}.{key}") for key in picture}
     if chosen.samples_pairs:
         inputs |= {key: mx.sym.Variable(f"{label}.{key}", dtype="int32") for key in ("pairs", "style_pairs")}
-    return mx.sym.identity(chosen.distance(picture, inputs, channels), name=label)
+    return mx.sym.identity(chosen.distance(picture, inputs, channels, positions), name=label)
 
 
 def content_loss(features, factor: float = 0.5):
     """Eq. 4, whose factor is 1/2, as a symbol (1,) called `content`; its input `content.features` has the shape of
     `features`."""
-    return mx.sym.identity(factor * _squared_distance(features, mx.sym.Variable("content.features")), name="content")
+    target = mx.sym.Variable("content.features")
+    return mx.sym.identity(factor * _squared_distance(_rows(features), _rows(target)), name="content")
 
 
 def total_variation(data, form: str = "free"):
@@ -262,7 +266,8 @@ def total_variation(data, form: str = "free"):
     rows = mx.sym.slice_axis(data, axis=2, begin=1, end=None), mx.sym.slice_axis(data, axis=2, begin=0, end=-1)
     columns = mx.sym.slice_axis(data, axis=3, begin=1, end=None), mx.sym.slice_axis(data, axis=3, begin=0, end=-1)
     factor = 1 / 16 if form == "release" else 0.5
-    return mx.sym.identity(factor * (_squared_distance(*rows) + _squared_distance(*columns)), name="tv")
+    distances = (_squared_distance(*map(_rows, neighbours)) for neighbours in (rows, columns))
+    return mx.sym.identity(factor * sum(distances), name="tv")
 
 
 def draw_pairs(positions: int, style_positions: int, rng: np.random.Generator) -> Mapping[str, np.ndarray]:

@@ -97,8 +97,8 @@ def test_a_wrong_factor_in_the_gram_loss_is_found(monkeypatch):
 
 
 def test_a_wrong_bandwidth_is_found(monkeypatch):
-    right = losses._mean_kernel_difference
-    monkeypatch.setattr(losses, "_mean_kernel_difference", lambda d, bandwidth: right(d, 0.5))
+    right = losses._gaussian_distance
+    monkeypatch.setattr(losses, "_gaussian_distance", lambda *arguments, bandwidth: right(*arguments, bandwidth=0.5))
     assert failing("_gradients") == ["gradient of gaussian, sigma^2 held is that of the equation"]
 
 
