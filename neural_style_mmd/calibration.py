@@ -14,7 +14,7 @@ import numpy as np
 from model_zoo.errors import InputError
 
 from .config import TransferConfig
-from .evaluation import noise, style_term
+from .evaluation import noise, norm, style_term
 
 if TYPE_CHECKING:
     from .objective import Objective
@@ -90,7 +90,7 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
 
     style_norms, beta_prime, factors = {}, {}, {}
     given = config.fixed_beta_prime
-    style = np.zeros(objective.shape)
+    style = np.zeros(objective.shape, np.float32)
     for method, fusion in config.fusion_weights.items():
         measured = content_norm is not None and method not in given
         total, layers = (_gradient_by_layers if measured else _gradient_at_once)(objective, point, method)
@@ -110,18 +110,18 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
         style_norms=style_norms,
         beta_prime=beta_prime,
         term_weights=weights,
-        ratio_at_point=None if content_norm is None else float(np.linalg.norm(style)) / (config.alpha * content_norm),
+        ratio_at_point=None if content_norm is None else norm(style) / (config.alpha * content_norm),
         ratio_at_start=_ratio(objective, start, weights, ROUNDING * config.alpha * (content_norm or 0.0)),
         step_scale=config.step_scale or float(np.prod(objective.shape)) / whole_norm,
     )
 
 
 def _gradient_by_layers(objective: Objective, point: np.ndarray, method: str) -> tuple[np.ndarray, dict[str, float]]:
-    """The gradient of sum_l w_l L_l of one method, float64, and the norm of each layer's gradient of L_l."""
-    total, norms = np.zeros(objective.shape), {}
+    """The gradient of sum_l w_l L_l of one method, and the norm of each layer's gradient of L_l."""
+    total, norms = np.zeros(objective.shape, np.float32), {}
     for layer in objective.config.layers:
         gradient = _gradient(objective, point, {style_term(method, layer): 1.0})
-        norms[layer] = float(np.linalg.norm(gradient))
+        norms[layer] = norm(gradient)
         total += objective.style_weight(method, layer) * gradient
     return total, norms
 
@@ -146,27 +146,27 @@ def _term_weights(objective: Objective, factors: Mapping[str, float]) -> dict[st
 def _ratio(objective: Objective, x: np.ndarray, weights: Mapping[str, float], floor: float) -> float | None:
     if "content" not in objective.terms:
         return None
-    content = float(np.linalg.norm(_gradient(objective, x, {"content": weights["content"]})))
+    content = norm(_gradient(objective, x, {"content": weights["content"]}))
     if content <= floor:  # at x = content it is 0
         return None
     style = {name: value for name, value in weights.items() if name.startswith("style.")}
-    return float(np.linalg.norm(_gradient(objective, x, style))) / content
+    return norm(_gradient(objective, x, style)) / content
 
 
 def _gradient(objective: Objective, x: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
-    return objective.evaluate(x, weights).gradient.astype(np.float64)
+    return objective.evaluate(x, weights).gradient
 
 
 def _norm(gradient: np.ndarray, what: str, where: str, config: TransferConfig) -> float:
-    norm = float(np.linalg.norm(gradient))
-    if not (np.isfinite(norm) and norm > 0):
-        raise InputError(f"the gradient of the {what} has norm {norm:g} at {where}: {_cause(norm, what, config)}")
-    return norm
+    length = norm(gradient)
+    if not (np.isfinite(length) and length > 0):
+        raise InputError(f"the gradient of the {what} has norm {length:g} at {where}: {_cause(length, what, config)}")
+    return length
 
 
-def _cause(norm: float, what: str, config: TransferConfig) -> str:
+def _cause(length: float, what: str, config: TransferConfig) -> str:
     """Why a gradient at a textured point, which no picture equals, is 0 or not finite; and what to do."""
-    if norm != 0:
+    if length != 0:
         return "it is beyond float32 with this network and these settings; check --weights"
     if what == "objective":
         return "--alpha is 0 and so is --gamma or --fusion; give numbers above 0"

@@ -19,6 +19,12 @@ def noise(shape: tuple[int, ...], amplitude: float, seed: int, draw: int = 0) ->
     return rng.uniform(-amplitude, amplitude, shape).astype(np.float32)
 
 
+def norm(array: np.ndarray) -> float:
+    """|array|, all axes together, accumulated in float64 without a copy in float64, which counts for large pictures."""
+    entries = array.ravel()
+    return float(np.sqrt(np.einsum("i,i->", entries, entries, dtype=np.float64)))
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The objective at one picture.

@@ -14,7 +14,7 @@ import numpy as np
 from ._mxnet import mx
 from .checkpoint import State
 from .config import TransferConfig
-from .evaluation import FIXED_DRAW, Evaluation
+from .evaluation import FIXED_DRAW, Evaluation, norm
 
 LBFGS_MEMORY = 25
 """Iterations after which L-BFGS starts its memory anew, so that a run can be resumed there, bit for bit. Our choice."""
@@ -64,10 +64,10 @@ def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterat
 
 def clip_norm(gradient: np.ndarray, limit: float) -> tuple[np.ndarray, float, bool]:
     """`gradient` scaled to norm `limit` where it is longer (0: never); its norm before, and whether it was scaled."""
-    norm = float(np.linalg.norm(gradient.astype(np.float64)))
-    if limit and norm > limit:
-        return gradient * np.float32(limit / norm), norm, True
-    return gradient, norm, False
+    length = norm(gradient)
+    if limit and length > limit:
+        return gradient * np.float32(limit / length), length, True
+    return gradient, length, False
 
 
 def _first_order(
@@ -82,7 +82,7 @@ def _first_order(
     x, limit = state.x.astype(np.float32), config.clip * state.x.size
     for iteration in range(state.iteration + 1, 2**62):
         evaluation = evaluate(x, iteration)
-        gradient, norm, clipped = clip_norm(evaluation.gradient, limit)
+        gradient, length, clipped = clip_norm(evaluation.gradient, limit)
         if evaluation.unclipped is not None:
             gradient = gradient + evaluation.unclipped
         optimizer.update(0, variable, mx.nd.array(gradient), slots)
@@ -92,7 +92,7 @@ def _first_order(
             return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()})
 
         change = _relative_change(x, before)
-        if on_iterate(Iterate(iteration, x, evaluation, iteration, change, norm, clipped, resume_from)):
+        if on_iterate(Iterate(iteration, x, evaluation, iteration, change, length, clipped, resume_from)):
             return
 
 
@@ -138,8 +138,8 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
             return
         if run.iteration == stretch.iteration:  # the line search failed from a fresh start: nothing lower is to be had
             x = stretch.x.astype(np.float32)
-            norm = float(np.linalg.norm(run.last.gradient))
-            on_iterate(Iterate(run.iteration + 1, x, run.last, LBFGS_DRAW, 0.0, norm, False, lambda: None))
+            length = norm(run.last.gradient)
+            on_iterate(Iterate(run.iteration + 1, x, run.last, LBFGS_DRAW, 0.0, length, False, lambda: None))
             return
         stretch = run.end()
 
@@ -174,13 +174,13 @@ class _Stretch:
     def accepted(self, point: np.ndarray) -> None:
         """SciPy's callback; the last evaluation was at `point`, because the line search ends where it accepts."""
         before, self.x, self.iteration = self.x, self._picture(point), self.iteration + 1
-        self._step = float(np.linalg.norm((self.x - before).ravel())) or self._unit
+        self._step = norm(self.x - before) or self._unit
         ends = self.iteration - self._start.iteration == LBFGS_MEMORY
         resume_from = self.end() if ends else None
-        norm = float(np.linalg.norm(self.last.gradient.astype(np.float64)))
+        length = norm(self.last.gradient)
         change = _relative_change(self.x, before)
         x = self.x.astype(np.float32)
-        iterate = Iterate(self.iteration, x, self.last, LBFGS_DRAW, change, norm, False, lambda: resume_from)
+        iterate = Iterate(self.iteration, x, self.last, LBFGS_DRAW, change, length, False, lambda: resume_from)
         if self._on_iterate(iterate):
             raise _Stop
 
@@ -189,7 +189,6 @@ class _Stretch:
 
 
 def _relative_change(x: np.ndarray, before: np.ndarray) -> float:
-    """|x_t - x_(t-1)| / |x_t|, accumulated in float64."""
-    size = float(np.linalg.norm(x.astype(np.float64).ravel()))
-    step = float(np.linalg.norm((x.astype(np.float64) - before).ravel()))
-    return step / size if size else float("inf")
+    """|x_t - x_(t-1)| / |x_t|."""
+    size = norm(x)
+    return norm(x - before) / size if size else float("inf")
