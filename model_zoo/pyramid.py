@@ -4,9 +4,10 @@ Every layer has four kinds of channels, always in this order:
 
 - inside: one channel that is 45 in the picture and, as everything, 0 in the padding around it;
 - colours: how far the picture is from the mean colour along an axis of colour space, and along its opposite;
-- edges: slopes, lines and spots of the three opponent colours at four orientations, at the scale of this block and of
-  every block before it;
-- mixtures: sums of slopes, lines and means of a few channels of the layer before, drawn at random.
+- edges, from the second layer on: slopes, lines and spots of the three opponent colours at four orientations, at the
+  scale of this block and of every block before it;
+- mixtures: sums of a few channels of the layer before, drawn at random: half of them of their slopes and lines, half of
+  their blurs.
 
 New channels come in pairs f and -f, so that the rectifier loses nothing. Colours and edges, once rectified, are handed
 down unchanged, as no rectifier touches them again; so the gradient of a deep layer reaches colour and edges directly,
@@ -16,11 +17,14 @@ transform (Bruna and Mallat, PAMI 2013).
 
 Zero is the mean colour, so padding looks like the mean, and to a bright or dark picture its own border would be the
 strongest edge of all: a frame in every result. So edges and mixtures are switched off at the border of their layer:
-there the inside channel is missing in some taps, which drives them below zero (`border_taps`).
+there the inside channel is missing in some taps, which drives them below zero (`border_taps`). Mixtures of blurs stay,
+for without them the style moves the border's colours less than the others. The first layer has no inside channel to
+read, so it has no edges: beyond the colours it has more of them, along random axes.
 
 Before the poolings 2 to 4 what is handed down is blurred, or each pooling's gradient would draw its squares. A blur
-loses at the border what lies in the padding, a grey frame; so there a colour is handed down unblurred by a channel of
-its own, its rim, at the end of the layer. The next layer joins the two.
+loses at the border what lies in the padding, a quarter, a grey frame; so there the colour itself fills in, by a channel
+of its own, its rim, at the end of the layer. The next layer joins the two: a blur of the picture with its border
+repeated, whose gradient reaches the border as it reaches the rest.
 
 Every filter vanishes at the Nyquist frequency of both axes together, so neither a feature nor a gradient can hold a
 checkerboard.
@@ -73,17 +77,13 @@ _EDGES = [
 
 COLOUR_CHANNELS, EDGE_CHANNELS = 2 * len(_COLOURS), 2 * len(_EDGES)
 INSIDE, COLOURS = 0, slice(1, 1 + COLOUR_CHANNELS)
+RIM = 0.25  # of a colour: what a blur loses at a side of the picture
 
 
 def picture_filters(count: int, rng: np.random.Generator) -> np.ndarray:
-    """The signed filters of the first layer, (count, 3, 3, 3) on RGB: colours, edges, then random ones."""
-    colours = np.einsum("ka,ac,ij->kcij", _COLOURS, OPPONENTS, _POINT)
-    edges = np.stack([np.einsum("c,ij->cij", OPPONENTS[axis], tap) for axis, tap in _EDGES])
-    random = [
-        np.einsum("c,ij->cij", (rng.standard_normal(3) * (1, 0.7, 0.7)) @ OPPONENTS, _random_tap(rng, 0.0))
-        for _ in range(count - len(colours) - len(edges))
-    ]
-    return np.concatenate([colours, edges, np.stack(random)])
+    """The signed filters of the first layer, (count, 3, 3, 3) on RGB: the colours, then random ones."""
+    random = rng.standard_normal((count - len(_COLOURS), 3)) * (1, 0.7, 0.7)
+    return np.einsum("ka,ac,ij->kcij", np.concatenate([_COLOURS, random]), OPPONENTS, _POINT)
 
 
 def scale_filters(channels: int) -> np.ndarray:
@@ -97,12 +97,14 @@ def scale_filters(channels: int) -> np.ndarray:
 def mixtures(count: int, mean: np.ndarray, deviation: np.ndarray, fan: int, rng: np.random.Generator) -> np.ndarray:
     """Random filters (count, C, 3, 3), each of `fan` of the channels in units of their `deviation` (C,).
 
+    Each is with even odds one of blurs alone or one of slopes and lines alone.
     Tap by tap they are blind to the `mean` (C,) of the channels they see; the inside channel is none of them.
     """
     filters = np.zeros((count, len(mean), 3, 3))
     for found in filters:
         chosen = rng.choice(np.arange(INSIDE + 1, len(mean)), fan, replace=False)
-        taps = np.stack([_random_tap(rng, 0.5) for _ in chosen]) / deviation[chosen, None, None]
+        blurs = rng.random() < 0.5
+        taps = np.stack([_random_tap(rng, blurs) for _ in chosen]) / deviation[chosen, None, None]
         unit = mean[chosen] / np.linalg.norm(mean[chosen])
         found[chosen] = taps - unit[:, None, None] * np.einsum("c,cij->ij", unit, taps)
     return filters
@@ -129,10 +131,16 @@ def border_taps(reach: np.ndarray, off_border: np.ndarray, rims: slice) -> np.nd
     return taps
 
 
-def _random_tap(rng: np.random.Generator, means: float) -> np.ndarray:
-    """A random slope and line, or with probability `means` a blur with a random sign and strength."""
+def is_blur(filters: np.ndarray) -> np.ndarray:
+    """Which of the filters (K, C, 3, 3) are blurs in every channel: at the border these see less, but no edge."""
+    parts = filters / _BLUR
+    return np.ptp(parts, axis=(2, 3)).max(axis=1) < 1e-9 * np.abs(parts).max(axis=(1, 2, 3))
+
+
+def _random_tap(rng: np.random.Generator, blurs: bool) -> np.ndarray:
+    """A random slope and line, or a blur with a random sign and strength."""
     angle = rng.uniform(0, np.pi)
     strengths = rng.standard_normal(3)
-    if rng.random() < means:
+    if blurs:
         return strengths[0] * _BLUR
     return strengths[1] * slope(angle) + strengths[2] * line(angle)

@@ -24,10 +24,11 @@ from .files import cache_home, file_hash, locked, make_folder, whole_file, write
 from .pyramid import (
     COLOUR_CHANNELS,
     COLOURS,
-    EDGE_CHANNELS,
     INSIDE,
+    RIM,
     border_taps,
     hand_down,
+    is_blur,
     mixtures,
     picture_filters,
     scale_filters,
@@ -35,7 +36,7 @@ from .pyramid import (
 from .vgg19 import Layer, rows_up_to
 from .weights import VGG_MEAN_RGB, Preprocessing, Weights
 
-RECIPE_VERSION = 4  # raise it whenever the numbers that come out change
+RECIPE_VERSION = 5  # raise it whenever the numbers that come out change
 SEED = 1  # of 0 to 4 the one whose strokes looked best: the random mixtures' orientations show in them
 BLURRED = ("conv2_2", "conv3_4", "conv4_4")  # before poolings; pool1's squares of 2 pixels are too small to see
 
@@ -123,26 +124,25 @@ class _Filters:
 
 def _draw(row: Layer, maps: list[np.ndarray], kept: int, recipe: Recipe, rng: np.random.Generator) -> _Filters:
     """The filters of one convolution."""
-    first, new_scale, blurred = row.in_channels == 3, row.name.endswith("_1"), row.name in BLURRED
+    first, next_block, blurred = row.in_channels == 3, row.name.endswith("_1"), row.name in BLURRED
+    new_scale = next_block or row.name == "conv1_2"
     channels = len(maps[0])
     if first:
         passed = np.zeros((1, 3, 3, 3))  # the inside channel is nothing but a bias
-        signed, kinds = picture_filters(row.channels // 2, rng), (COLOUR_CHANNELS // 2, EDGE_CHANNELS // 2)
+        signed, kinds = picture_filters(row.channels // 2, rng), (COLOUR_CHANNELS // 2, 0)
     else:
-        passed = hand_down(kept, channels, recipe.colour_gain if new_scale else 1.0, blurred)
+        passed = hand_down(kept, channels, recipe.colour_gain if next_block else 1.0, blurred)
         edges = scale_filters(channels) if new_scale else np.zeros((0, channels, 3, 3))
         samples = np.concatenate([_interior(x).reshape(channels, -1) for x in maps], axis=1)
         # More than there is room for: `new` cuts them off.
         mixed = mixtures(row.channels // 2, samples.mean(axis=1), samples.std(axis=1), recipe.fan, rng)
         signed, kinds = np.concatenate([edges, mixed]), (0, len(edges))
-    rims = hand_down(kept, channels, 1.0, False)[COLOURS] if blurred else passed[:0]
+    rims = hand_down(kept, channels, RIM, False)[COLOURS] if blurred else passed[:0]
     new = slice(len(passed), row.channels - len(rims))
     pairs = np.stack([signed, -signed], axis=1).reshape(-1, *signed.shape[1:])[: new.stop - new.start]
     off_border = np.zeros(row.channels, bool)
     if not first:
-        off_border[new] = True
-        off_border[COLOURS] |= blurred
-        off_border[COLOURS.stop : kept] |= row.name == "conv1_2"  # the first layer has no inside to do it with
+        off_border[new] = ~is_blur(pairs)
     return _Filters(
         filters=np.concatenate([passed, pairs, rims]),
         kept=len(passed) + 2 * sum(kinds),

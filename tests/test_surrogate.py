@@ -18,9 +18,11 @@ import pytest
 from model_zoo import Weights, load
 from model_zoo.convolution import average_pool, convolve
 from model_zoo.dead_leaves import dead_leaves
-from model_zoo.pyramid import COLOUR_CHANNELS, EDGE_CHANNELS, mixtures
+from model_zoo.pyramid import COLOUR_CHANNELS, EDGE_CHANNELS, is_blur, mixtures
 from model_zoo.surrogate import RECIPE_VERSION, SEED, Recipe, load_surrogate, make_parameters
 from model_zoo.vgg19 import parameter_shapes, rows_up_to
+from neural_style_mmd import TransferConfig
+from neural_style_mmd.objective import Objective
 
 SMALL = Recipe(pictures=2, picture_size=64)  # the same steps on little data,
 DEEPEST = "relu4_2"  # and not to the end
@@ -108,13 +110,35 @@ def test_an_even_colour_stays_even_up_to_the_border(name: str, small: dict[str, 
     assert (lowest > 0.85 * middle - 1e-6).all()
 
 
+def test_the_content_holds_the_border_as_it_holds_the_rest(surrogate: Weights) -> None:
+    # Where it holds it more, the style moves it less, and a rim is left.
+    content = np.full((1, 3, 128, 128), 40.0, np.float32)
+    config = TransferConfig(method=("linear",), weights="surrogate")
+    objective = Objective(config, surrogate, content, content, content.shape)
+    gradient = objective.evaluate(content + 10, {"content": 1.0}).gradient.mean(axis=(0, 1))
+    of_rows = gradient[:, 48:80].mean(axis=1)
+    relative = of_rows[:64] / of_rows[60:64].mean()
+    assert relative.min() > 0.7 and relative.max() < 1.2
+
+
+def test_the_first_layer_sees_nothing_at_the_border_that_is_not_inside(small: dict[str, np.ndarray]) -> None:
+    # It cannot know the border, so an edge filter would find one there in every picture, and draw a line.
+    rng = np.random.default_rng(0)
+    for colour in rng.uniform(-100, 100, (20, 3, 1, 1)):
+        found = responses(small, np.broadcast_to(colour, (3, 8, 8)), "relu1_1")["relu1_1"]
+        assert (found <= found[:, 4:5, 4:5] * (1 + 1e-6)).all()
+        assert (found[1:, 4, 4] > 0).sum() in (31, 32)  # one of each of 31 pairs, and perhaps the single last one
+
+
 @pytest.mark.parametrize("name", ["relu1_2", "relu2_1", "relu3_1", "relu4_1"])
 def test_edges_see_structure_but_neither_an_even_colour_nor_the_border(name: str, small: dict[str, np.ndarray]) -> None:
     even = responses(small, np.full((3, 96, 96), 50.0), name)[name][edges(int(name[4]))]
     stripes = np.broadcast_to(np.where(np.arange(96) // 16 % 2, 50.0, -50.0), (3, 96, 96))
     seen = responses(small, stripes, name)[name][edges(int(name[4]))]
-    assert seen.mean() > 4
-    assert even[:, 1:-1, 1:-1].max() < 0.1 * seen.max()
+    assert seen.mean() > 3
+    # Beside the border the first layer's loss of an eighth shows, see above.
+    assert even[:, 1:-1, 1:-1].max() < 0.15 * seen.max()
+    assert name != "relu1_2" or even[:, 2:-2, 2:-2].max() < 1e-6 * seen.max()
     new = even[-EDGE_CHANNELS:]  # of this block's scale
     assert max(new[:, [0, -1]].max(), new[:, :, [0, -1]].max()) < 1e-3
 
@@ -123,7 +147,7 @@ def test_new_filters_come_in_pairs_of_opposite_sign_but_for_what_knows_the_borde
     for name, array in surrogate.parameters.items():
         if array.ndim == 4:
             first = 1 if name.startswith("conv1_1") else edges(int(name[4])).stop
-            first -= EDGE_CHANNELS * (name[5:7] == "_1" and first > 1)  # the new scale is made here
+            first -= EDGE_CHANNELS * (first > 1 and name[4:7] in ("1_2", "2_1", "3_1", "4_1", "5_1"))  # the new scale
             last = len(array) - COLOUR_CHANNELS * (name in ("conv2_2_weight", "conv3_4_weight", "conv4_4_weight"))
             last -= (last - first) % 2
             seen = array if name.startswith("conv1_1") else array[:, 1:]
@@ -175,6 +199,17 @@ def test_mixtures_see_a_few_channels_and_not_their_mean() -> None:
     assert set(np.abs(filters).sum(axis=(2, 3)).astype(bool).sum(axis=1)) <= {3, 4}
     even = np.broadcast_to(mean[:, None, None], (40, 3, 3))
     assert np.abs((filters * even).sum(axis=1)).max() < 1e-9 * np.abs(filters).max() * mean.max()
+
+
+def test_a_mixture_is_of_blurs_or_of_slopes_and_lines() -> None:
+    rng = np.random.default_rng(5)
+    filters = mixtures(200, rng.uniform(10, 100, 40), rng.uniform(1, 50, 40), 4, rng)
+    blurs = filters[is_blur(filters)]
+    others = filters[~is_blur(filters)]
+    assert 70 < len(blurs) < 130
+    assert np.abs(others.sum(axis=(2, 3))).max() < 1e-9 * np.abs(others).max()  # no even feature shows in them
+    tent = np.outer([1, 2, 1], [1, 2, 1]) / 4
+    np.testing.assert_allclose(blurs, blurs[:, :, 1:2, 1:2] * tent, atol=1e-12 * np.abs(blurs).max())
 
 
 # Determinism
