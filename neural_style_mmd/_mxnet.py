@@ -84,6 +84,14 @@ def shared(array: numpy.ndarray, context):
     return mx.nd.array(array, ctx=context)
 
 
+def recomputed():
+    """A scope whose symbols MXNet computes again for the backward pass and does not keep until then.
+
+    It does so only for what a symbol within the scope reads: an array and the product that reads it belong together.
+    """
+    return mx.AttrScope(__force_mirroring__="True")
+
+
 def give_memory_back() -> None:
     """Return freed memory to the system, where the C library can: what an executor that is gone has used."""
     gc.collect()

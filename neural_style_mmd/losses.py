@@ -10,15 +10,16 @@ Eq. 10's second line lacks these factors; it is read with M^2 inside Z, as Eq. 9
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 
 from model_zoo.errors import InputError
 
-from ._mxnet import mx
+from ._mxnet import mx, recomputed
 
 Symbols = dict  # {name: mx.sym.Symbol}
 
@@ -49,17 +50,9 @@ def _gradient_twice(symbol):
     return 2.0 * symbol - mx.sym.BlockGrad(symbol)
 
 
-def _recomputed():
-    """A scope whose symbols MXNet computes again for the backward pass and does not keep until then.
-
-    It does so only for what a symbol within the scope reads: an array and the product that reads it belong together.
-    """
-    return mx.AttrScope(__force_mirroring__="True")
-
-
 def _sums_of_squares(matrix, row_sums: Callable):
     """(N, M) -> (N, 1)."""
-    with _recomputed():
+    with recomputed():
         return row_sums(mx.sym.square(matrix))
 
 
@@ -110,11 +103,11 @@ def _gram_and_mean(features, positions: int) -> Symbols:
 
 
 def _samples(features, positions: int) -> Symbols:
-    """The samples themselves, (M, N).
+    """The samples themselves, (M, N). A statistic of several blocks of channels, (M, N_b) each, is one as well.
 
     In two transpositions, each with runs of neighbours in memory: a single one of (N, M) is slow backward.
     """
-    with _recomputed():
+    with recomputed():
         lines = mx.sym.transpose(mx.sym.reshape(features, shape=(-3, 0, 0)), axes=(1, 0, 2))  # (H, N, W)
         return {"samples": mx.sym.reshape(mx.sym.transpose(lines, axes=(0, 2, 1)), shape=(-3, 0))}
 
@@ -166,12 +159,17 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positio
 
     partner, opposite = (by_position(mx.sym.reverse(each, axis=1)) for each in (pairs, style_pairs))
     y0, y1 = (mx.sym.reshape(mx.sym.slice_axis(style_pairs, axis=1, begin=i, end=i + 1), shape=(-1,)) for i in (0, 1))
-    with _recomputed():
-        x, y = picture["samples"], inputs["samples"]
-        xx = x - mx.sym.BlockGrad(mx.sym.take(x, partner))
-        xy = x - mx.sym.take(y, opposite)
-        yy = mx.sym.take(y, y0) - mx.sym.take(y, y1)
-    xx, xy, yy = (_sums_of_squares(each, _row_sums_as_layer) for each in (xx, xy, yy))  # (M_F, 1), (M_F, 1), (n, 1)
+
+    def squared_distances(x, y):
+        """Of x to its partner and to the style sample opposite, (M_F, 1), and within the style pairs, (n, 1)."""
+        with recomputed():
+            xx = x - mx.sym.BlockGrad(mx.sym.take(x, partner))
+            xy = x - mx.sym.take(y, opposite)
+            yy = mx.sym.take(y, y0) - mx.sym.take(y, y1)
+        return (_sums_of_squares(each, _row_sums_as_layer) for each in (xx, xy, yy))
+
+    blocks = (squared_distances(picture[key], inputs[key]) for key in picture)  # of channels
+    xx, xy, yy = (reduce(operator.add, each) for each in zip(*blocks, strict=True))
     ones = mx.sym.ones_like(mx.sym.slice_axis(xx, axis=0, begin=0, end=2 * n))
     drawn = mx.sym.reshape(by_position(ones), shape=(-1, 1))  # 1, and 0 for a position left over
     mean = (mx.sym.sum(drawn * (0.5 * xx + xy)) + mx.sym.sum(yy)) / (4.0 * n)
@@ -239,10 +237,28 @@ def style_loss(
     Its inputs are variables called `style.<name>.<layer>.<statistic>`: what style_statistics gives for the style
     picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs.
     """
-    chosen = method(name, poly_c, bandwidth)
-    picture = chosen.statistic(features, positions)
-    label = f"style.{name}.{layer}"
-    inputs = {key: mx.sym.Variable(f"{label}.{key}") for key in picture}
+    picture = style_statistics(name, features, positions=positions, poly_c=poly_c)
+    target = {key: mx.sym.Variable(f"style.{name}.{layer}.{key}") for key in picture}
+    return style_distance(
+        name, picture, target, layer, channels=channels, positions=positions, poly_c=poly_c, bandwidth=bandwidth
+    )
+
+
+def style_distance(
+    name: str,
+    picture: Symbols,
+    target: Symbols,
+    layer: str,
+    *,
+    channels: int,
+    positions: int,
+    poly_c: float = 0.0,
+    bandwidth: float = 1.0,
+):
+    """style_loss from the statistics of the picture and of the style picture, {statistic: symbol}, see
+    style_statistics. Its inputs are theirs, and the drawn pairs."""
+    chosen, label = method(name, poly_c, bandwidth), f"style.{name}.{layer}"
+    inputs = dict(target)
     if chosen.samples_pairs:
         inputs |= {key: mx.sym.Variable(f"{label}.{key}", dtype="int32") for key in ("pairs", "style_pairs")}
     return mx.sym.identity(chosen.distance(picture, inputs, channels, positions), name=label)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from model_zoo.errors import InputError
-from model_zoo.vgg19 import deepest_of, rows_up_to
+from model_zoo.vgg19 import LAYERS, deepest_of, rows_up_to
 
-from ._mxnet import mx
+from ._mxnet import mx, recomputed
 from .config import BF16, FLOAT32
 
 POOLING = ("avg", "max")
@@ -53,6 +53,44 @@ def vgg19_symbol(layers: Iterable[str], pooling: str = "avg", data=None, precisi
             symbols[row.name] = mx.sym.amp_cast(symbol, dtype=np.float32)
             symbol = mx.sym.amp_cast(symbols[row.name], dtype=_BFLOAT16)
     return {layer: symbols[layer] for layer in layers}
+
+
+_BLOCKS = 2  # then the samples' arrays find place in those of the network
+
+
+def first_layer_samples(first_layer, picture) -> dict:
+    """The samples of relu1_1 at `picture`, a symbol (1, 3, H, W), by a matrix product over its 3 x 3 patches, in blocks
+    of channels: {"samples.<block>": symbol (M, 64 / blocks)}.
+
+    The same numbers as those of `first_layer`, the symbol of relu1_1 whose weights are used, but for rounding, already
+    in the order that samples are read in.
+    """
+    nodes = first_layer.get_internals()
+    columns = mx.sym.im2col(picture, kernel=(3, 3), pad=(1, 1))  # (1, 27, M)
+    patches = mx.sym.reshape(mx.sym.transpose(columns, axes=(0, 2, 1)), shape=(-3, 0))  # (M, 27)
+    weight = mx.sym.reshape(nodes["conv1_1_weight"], shape=(0, -1))  # (64, 27)
+    channels = LAYERS["relu1_1"].channels // _BLOCKS
+    samples = {}
+    for block in range(_BLOCKS):
+        rows = {"axis": 0, "begin": block * channels, "end": (block + 1) * channels}
+        own = (mx.sym.slice_axis(each, **rows) for each in (weight, nodes["conv1_1_bias"]))
+        sums = mx.sym.FullyConnected(patches, *own, num_hidden=channels)
+        samples[f"samples.{block}"] = mx.sym.Activation(sums, act_type="relu")
+    return samples
+
+
+def copied(features, layer: str):
+    """The features of `layer` as another array, which may be put into another order; computed again for the backward
+    pass.
+
+    MXNet orders an array in place where rows of it are read, and the network's next layer then has to order it back. As
+    a convolution with weights of one, because the gradient then comes in the order of the network's own, and the two
+    are added without being reordered.
+    """
+    channels = LAYERS[layer].channels
+    with recomputed():
+        ones = mx.sym.ones((channels, 1, 1, 1))
+        return mx.sym.Convolution(features, ones, num_filter=channels, num_group=channels, kernel=(1, 1), no_bias=True)
 
 
 def parameters_in(precision: str, parameters: Mapping) -> dict:

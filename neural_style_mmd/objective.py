@@ -22,12 +22,17 @@ from ._mxnet import mx
 from .config import FLOAT32, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .images import require_size
-from .network import parameters_in, vgg19_symbol
+from .network import copied, first_layer_samples, parameters_in, vgg19_symbol
 from .presets import layer_scale
 
 FIRST_LAYER = "relu1_1"
 """Its terms have a graph of their own, which is forward and backward before the other starts: their arrays are the
-largest and need no place beside the network's. conv1_1 is computed twice for it, 0.5 % of the network's work."""
+largest and need no place beside the network's. conv1_1 is computed twice for it, 0.5 % of the network's work, in
+float32 whatever the precision. The gaussian method does not keep the style picture's samples of it, which would be
+larger than all its other targets together, but computes them from the style picture whenever they are needed."""
+
+
+_STYLE_PICTURE = "style.picture"
 
 
 class _Part(NamedTuple):
@@ -110,14 +115,18 @@ class Objective:
     def _measure_style(self, style: np.ndarray) -> dict:
         features = vgg19_symbol(self.config.layers, self.config.pooling)
         symbols: dict = {}
+        targets: dict = {}
         for method in self.config.method:
             for layer, symbol in features.items():
+                if _samples_the_picture(method, layer):
+                    targets[_STYLE_PICTURE] = mx.nd.array(style, ctx=self._device)
+                    continue
                 statistics = losses.style_statistics(
                     method, symbol, positions=_positions(layer, style.shape), poly_c=self.config.poly_c
                 )
                 label = style_term(method, layer)
                 symbols |= {f"{label}.{key}": statistic for key, statistic in statistics.items()}
-        return self._forward(symbols, style)
+        return targets | (self._forward(symbols, style) if symbols else {})
 
     def _measure_content(self, content: np.ndarray):
         features = vgg19_symbol([self.config.content_layer], self.config.pooling)
@@ -135,51 +144,70 @@ class Objective:
         return dict(zip(symbols, values, strict=True))
 
     def _bind(self, precision: str) -> None:
-        symbols, first = self._symbols(precision)
-        self.terms = tuple(symbols)
-        self._last_is_unclipped = "tv" in symbols and self.config.tv_form == "release"
-        last = ("tv",) if self._last_is_unclipped else ()
-        rest = tuple(name for name in symbols if name not in (*first, *last))
+        first, rest, last = self._symbols(precision)
+        bound = first.keys() | rest.keys() | last.keys()
+        styles = (style_term(method, layer) for method in self.config.method for layer in self.config.layers)
+        self.terms = tuple(name for name in (*styles, "content", "tv") if name in bound)
+        self._last_is_unclipped = bool(last)
         self._data, self._gradient = (mx.nd.zeros(self.shape, ctx=self._device) for _ in range(2))
         self._pairs = self._pair_inputs()
-        inputs = parameters_in(precision, self._parameters) | {"data": self._data} | self._targets | self._pairs
-        self._parts: list[_Part] = []
-        for names in filter(None, (first, rest, last)):
-            group = mx.sym.Group([symbols[name] for name in names])
-            arguments = {name: inputs[name] for name in group.list_arguments()}
-            requests = {name: "write" if name == "data" else "null" for name in arguments}
-            memory_of = self._parts[0].executor if self._parts else None
-            executor = group.bind(self._device, arguments, {"data": self._gradient}, requests, shared_exec=memory_of)
-            self._parts.append(_Part(names, executor))
+        parameters = parameters_in(precision, self._parameters)
+        # The network's part is bound first, though it runs second: the others find place in its memory.
+        network = self._bound(rest, parameters, None) if rest else None
+        others = [self._bound(symbols, self._parameters, network) if symbols else None for symbols in (first, last)]
+        self._parts = [part for part in (others[0], network, others[1]) if part is not None]
         self.precision = precision
         self._draw = -1
 
-    def _symbols(self, precision: str) -> tuple[dict, tuple[str, ...]]:
-        """The symbol of each term, and which terms read FIRST_LAYER."""
-        config, has_content = self.config, "content.features" in self._targets
+    def _bound(self, symbols: Mapping[str, Any], parameters: Mapping[str, Any], larger: _Part | None) -> _Part:
+        """The terms of `symbols`, in the memory of the part `larger`."""
+        group = mx.sym.Group(list(symbols.values()))
+        inputs = {**parameters, "data": self._data, **self._targets, **self._pairs}
+        arguments = {name: inputs[name] for name in group.list_arguments()}
+        requests = {name: "write" if name == "data" else "null" for name in arguments}
+        memory = larger.executor if larger else None
+        executor = group.bind(self._device, arguments, {"data": self._gradient}, requests, shared_exec=memory)
+        return _Part(tuple(symbols), executor)
+
+    def _symbols(self, precision: str) -> tuple[dict, dict, dict]:
+        """{term: symbol} of the parts: what reads FIRST_LAYER, the rest, and what is never clipped."""
+        config = self.config
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
-        layer_of = {style_term(method, layer): layer for method in config.method for layer in config.layers}
-        layer_of |= {"content": config.content_layer} if has_content else {}
-        features = vgg19_symbol(layer_of.values(), config.pooling, data, precision)
+        layers = [layer for layer in config.layers if layer != FIRST_LAYER]
+        if "content.features" in self._targets and config.content_layer != FIRST_LAYER:
+            layers.append(config.content_layer)
+        features = vgg19_symbol(layers, config.pooling, data, precision) if layers else {}
+        features |= vgg19_symbol([FIRST_LAYER], config.pooling, data)
+        first: dict = {}
+        rest: dict = {}
+        last: dict = {}
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
-        symbols = {
-            style_term(method, layer): losses.style_loss(
-                method,
-                features[layer],
-                layer,
-                channels=LAYERS[layer].channels,
-                positions=_positions(layer, self.shape),
-                poly_c=config.poly_c,
-                bandwidth=config.bandwidth,
-            )
-            for method in config.method
-            for layer in config.layers
-        }
-        if has_content:
-            symbols["content"] = losses.content_loss(features[config.content_layer], config.content_factor)
+        for method in config.method:
+            for layer in config.layers:
+                symbol = self._style_loss(method, layer, features[layer], data)
+                (first if layer == FIRST_LAYER else rest)[style_term(method, layer)] = symbol
+        if "content.features" in self._targets:
+            content = losses.content_loss(features[config.content_layer], config.content_factor)
+            (first if config.content_layer == FIRST_LAYER else rest)["content"] = content
         if config.tv_weight:
-            symbols["tv"] = losses.total_variation(data, config.tv_form)
-        return symbols, tuple(name for name, layer in layer_of.items() if layer == FIRST_LAYER)
+            (last if config.tv_form == "release" else rest)["tv"] = losses.total_variation(data, config.tv_form)
+        return first, rest, last
+
+    def _style_loss(self, method: str, layer: str, features, data):
+        """The loss of one layer; of a sampling method, by the way to its samples that takes least memory."""
+        sizes: dict[str, Any] = {
+            "channels": LAYERS[layer].channels,
+            "positions": _positions(layer, self.shape),
+            "poly_c": self.config.poly_c,
+            "bandwidth": self.config.bandwidth,
+        }
+        if _samples_the_picture(method, layer):
+            pictures = data, mx.sym.Variable(_STYLE_PICTURE)
+            picture, target = (first_layer_samples(features, each) for each in pictures)
+            return losses.style_distance(method, picture, target, layer, **sizes)
+        if losses.method(method).samples_pairs:
+            features = copied(features, layer)
+        return losses.style_loss(method, features, layer, **sizes)
 
     def _pair_inputs(self) -> dict:
         """Arrays int32 (n, 2) for the pairs of each sampling method and layer; filled by _draw_pairs."""
@@ -210,3 +238,8 @@ def _positions(layer: str, shape: tuple[int, ...]) -> int:
     """M_l for a picture (1, 3, H, W); poolings round down."""
     stride = LAYERS[layer].stride
     return (shape[2] // stride) * (shape[3] // stride)
+
+
+def _samples_the_picture(method: str, layer: str) -> bool:
+    """Whether the style picture itself is the target, see FIRST_LAYER."""
+    return layer == FIRST_LAYER and losses.method(method).samples_pairs

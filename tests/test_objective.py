@@ -232,9 +232,11 @@ def test_the_losses_need_hardly_more_arrays_than_the_network(method, limit):
     requests = {name: "write" if name == "data" else "null" for name in symbol.list_arguments()}
     bare = planned(symbol.simple_bind(mx.cpu(), requests, data=shape))
     picture = noise(shape, 100.0, seed=0)
-    parts = Objective(TransferConfig(method=(method,)), model_zoo.load("surrogate"), picture, picture, shape)._parts
-    assert parts[0].terms == (f"style.{method}.relu1_1",)
-    assert max(planned(part.executor) for part in parts) <= limit * bare
+    config, weights = TransferConfig(method=(method,)), model_zoo.load("surrogate")
+    first, rest = Objective(config, weights, picture, picture, shape)._parts
+    assert first.terms == (f"style.{method}.relu1_1",)
+    assert planned(rest.executor) <= limit * bare
+    assert planned(first.executor) <= 0.7 * planned(rest.executor)  # it has its place in the memory of the rest
 
 
 def test_without_a_content_picture_there_is_no_content_term(case, network):
