@@ -103,13 +103,11 @@ def _gram_and_mean(features, positions: int) -> Symbols:
 
 
 def _samples(features, positions: int) -> Symbols:
-    """The samples themselves, (M, N). A statistic of several blocks of channels, (M, N_b) each, is one as well.
-
-    In two transpositions, each with runs of neighbours in memory: a single one of (N, M) is slow backward.
-    """
+    """The samples themselves, (M, N). A statistic of several blocks of channels, (M, N_b) each, is one as well."""
     with recomputed():
-        lines = mx.sym.transpose(mx.sym.reshape(features, shape=(-3, 0, 0)), axes=(1, 0, 2))  # (H, N, W)
-        return {"samples": mx.sym.reshape(mx.sym.transpose(lines, axes=(0, 2, 1)), shape=(-3, 0))}
+        # Not reshaped first: from oneDNN's order, which has channels side by side, this is quick.
+        lines = mx.sym.transpose(features, axes=(0, 2, 3, 1))  # (1, H, W, N)
+        return {"samples": mx.sym.reshape(lines, shape=(-1, 0), reverse=True)}
 
 
 # Distances: the picture's statistic, the inputs (the target, and the pairs drawn), N, M_F -> symbol of shape (1,)
@@ -170,15 +168,21 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positio
 
     blocks = (squared_distances(picture[key], inputs[key]) for key in picture)  # of channels
     xx, xy, yy = (reduce(operator.add, each) for each in zip(*blocks, strict=True))
-    ones = mx.sym.ones_like(mx.sym.slice_axis(xx, axis=0, begin=0, end=2 * n))
-    drawn = mx.sym.reshape(by_position(ones), shape=(-1, 1))  # 1, and 0 for a position left over
-    mean = (mx.sym.sum(drawn * (0.5 * xx + xy)) + mx.sym.sum(yy)) / (4.0 * n)
+
+    def over_drawn(column):
+        """The sum of (M_F, 1), without the position left over where M_F is odd."""
+        if positions == 2 * n:
+            return mx.sym.sum(column)
+        ones = mx.sym.ones_like(mx.sym.slice_axis(column, axis=0, begin=0, end=2 * n))
+        return mx.sym.sum(mx.sym.reshape(by_position(ones), shape=(-1, 1)) * column)
+
+    mean = (over_drawn(0.5 * xx + xy) + mx.sym.sum(yy)) / (4.0 * n)
     held = mx.sym.reshape(mx.sym.maximum(mx.sym.BlockGrad(mean), 1e-30), shape=(1, 1))  # 0 when all samples agree
 
     def kernel(squared):
         return mx.sym.exp(mx.sym.broadcast_div((-0.5 / bandwidth) * squared, held))
 
-    k_xx, k_xy = (mx.sym.sum(drawn * kernel(squared)) / n for squared in (xx, xy))  # over both samples of each pair
+    k_xx, k_xy = (over_drawn(kernel(squared)) / n for squared in (xx, xy))  # over both samples of each pair
     return _gradient_twice(0.5 * k_xx) + mx.sym.sum(kernel(yy)) / n - k_xy
 
 

@@ -48,10 +48,7 @@ def vgg19_symbol(layers: Iterable[str], pooling: str = "avg", data=None, precisi
             symbol = mx.sym.Pooling(symbol, kernel=(2, 2), stride=(2, 2), pool_type=pooling, name=row.name)
         symbols[row.name] = symbol
         if low and row.name in layers:
-            # The next layer reads the float32 features, so that the gradients of the layer and of the losses are added
-            # in float32: MXNet sums bfloat16 by a scalar loop (docs/PERFORMANCE.md).
-            symbols[row.name] = mx.sym.amp_cast(symbol, dtype=np.float32)
-            symbol = mx.sym.amp_cast(symbols[row.name], dtype=_BFLOAT16)
+            symbols[row.name] = mx.sym.amp_cast(copied(symbol, row.name, precision), dtype=np.float32)
     return {layer: symbols[layer] for layer in layers}
 
 
@@ -79,17 +76,17 @@ def first_layer_samples(first_layer, picture) -> dict:
     return samples
 
 
-def copied(features, layer: str):
-    """The features of `layer` as another array, which may be put into another order; computed again for the backward
-    pass.
+def copied(features, layer: str, precision: str = FLOAT32):
+    """The features of `layer`, computed in `precision`, as another array, which a loss may put into another order.
 
     MXNet orders an array in place where rows of it are read, and the network's next layer then has to order it back. As
     a convolution with weights of one, because the gradient then comes in the order of the network's own, and the two
-    are added without being reordered.
+    are added without being reordered; in bfloat16 that would be by a scalar loop.
     """
     channels = LAYERS[layer].channels
     with recomputed():
         ones = mx.sym.ones((channels, 1, 1, 1))
+        ones = mx.sym.amp_cast(ones, dtype=_BFLOAT16) if precision == BF16 else ones
         return mx.sym.Convolution(features, ones, num_filter=channels, num_group=channels, kernel=(1, 1), no_bias=True)
 
 

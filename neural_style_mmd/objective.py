@@ -184,7 +184,10 @@ class Objective:
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
         for method in config.method:
             for layer in config.layers:
-                symbol = self._style_loss(method, layer, features[layer], data)
+                read = features[layer]
+                if losses.method(method).samples_pairs and layer != FIRST_LAYER and precision == FLOAT32:
+                    read = copied(read, layer)  # in bf16 it is one already, the features in float32
+                symbol = self._style_loss(method, layer, read, data)
                 (first if layer == FIRST_LAYER else rest)[style_term(method, layer)] = symbol
         if "content.features" in self._targets:
             content = losses.content_loss(features[config.content_layer], config.content_factor)
@@ -194,7 +197,7 @@ class Objective:
         return first, rest, last
 
     def _style_loss(self, method: str, layer: str, features, data):
-        """The loss of one layer; of a sampling method, by the way to its samples that takes least memory."""
+        """The loss of one layer, from its features or, see FIRST_LAYER, from the pictures."""
         sizes: dict[str, Any] = {
             "channels": LAYERS[layer].channels,
             "positions": _positions(layer, self.shape),
@@ -205,8 +208,6 @@ class Objective:
             pictures = data, mx.sym.Variable(_STYLE_PICTURE)
             picture, target = (first_layer_samples(features, each) for each in pictures)
             return losses.style_distance(method, picture, target, layer, **sizes)
-        if losses.method(method).samples_pairs:
-            features = copied(features, layer)
         return losses.style_loss(method, features, layer, **sizes)
 
     def _pair_inputs(self) -> dict:
