@@ -109,6 +109,9 @@ class TransferConfig:
     weight_decay: float = _choice("Pull of sgd and nag towards the mean colour.")
     decay_factor: float = _choice("Factor on the learning rate every --decay-every updates.")
     decay_every: int = _choice("Updates between two reductions of the learning rate; 0 for none.")
+    lbfgs_restart: int = _choice(
+        "Iterations after which lbfgs forgets its steps and starts anew; a checkpoint of it falls there alone."
+    )
     step_scale: float = _choice(
         "Factor on the whole objective before a step; 0 is measured: its gradient then has norm 3HW where beta' is "
         "measured."
@@ -274,7 +277,7 @@ _LIMITS = tuple(
         (_NOT_NEGATIVE, ("stop_after",)),
         (_NOT_NEGATIVE, ("init_amplitude", "step_scale", "denoise")),
         (_POSITIVE, ("beta_prime", "decay_factor", "content_factor", "bandwidth")),
-        (_AT_LEAST_1, ("size", "iterations")),
+        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart")),
         (_BELOW_1, ("momentum",)),
         (_WHITE, ("input_range",)),
     )

@@ -16,9 +16,6 @@ from .checkpoint import State
 from .config import TransferConfig
 from .evaluation import FIXED_DRAW, Evaluation, norm
 
-LBFGS_MEMORY = 25
-"""Iterations after which L-BFGS starts its memory anew, so that a run can be resumed there, bit for bit. Our choice."""
-
 LBFGS_DRAW = FIXED_DRAW + 1
 """L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs for the whole run. It is not the
 reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not show
@@ -115,16 +112,16 @@ def _named(slots) -> dict:
 
 
 def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]) -> None:
-    """SciPy's L-BFGS-B without bounds, in stretches of LBFGS_MEMORY iterations.
+    """SciPy's L-BFGS-B without bounds, in stretches of config.lbfgs_restart iterations.
 
     SciPy's first step has length 1 whatever the function, so it works in a unit of its own: at the start one grey level
     for the average pixel, later the last step's length, or a new stretch would look like the end of all change.
     """
     import scipy.optimize  # 37 MB that the other methods do without
 
-    stretch = state
+    stretch, length = state, config.lbfgs_restart
     while True:
-        run = _Stretch(evaluate, stretch, on_iterate)
+        run = _Stretch(evaluate, stretch, length, on_iterate)
         try:
             scipy.optimize.minimize(
                 run.value_and_gradient,
@@ -132,14 +129,14 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
                 jac=True,
                 method="L-BFGS-B",
                 callback=run.accepted,
-                options={"maxiter": LBFGS_MEMORY, "maxfun": 20 * LBFGS_MEMORY, "maxcor": 10, "ftol": 0, "gtol": 0},
+                options={"maxiter": length, "maxfun": 20 * length, "maxcor": 10, "ftol": 0, "gtol": 0},
             )
         except _Stop:
             return
         if run.iteration == stretch.iteration:  # the line search failed from a fresh start: nothing lower is to be had
             x = stretch.x.astype(np.float32)
-            length = norm(run.last.gradient)
-            on_iterate(Iterate(run.iteration + 1, x, run.last, LBFGS_DRAW, 0.0, length, False, lambda: None))
+            gradient_norm = norm(run.last.gradient)
+            on_iterate(Iterate(run.iteration + 1, x, run.last, LBFGS_DRAW, 0.0, gradient_norm, False, lambda: None))
             return
         stretch = run.end()
 
@@ -149,10 +146,13 @@ class _Stop(Exception):
 
 
 class _Stretch:
-    """What SciPy calls during one stretch of L-BFGS."""
+    """What SciPy calls during one stretch of `length` iterations of L-BFGS."""
 
-    def __init__(self, evaluate: Evaluate, start: State, on_iterate: Callable[[Iterate], bool]) -> None:
+    def __init__(
+        self, evaluate: Evaluate, start: State, length: int, on_iterate: Callable[[Iterate], bool]
+    ) -> None:
         self._evaluate, self._shape, self._on_iterate = evaluate, start.x.shape, on_iterate
+        self._length = length
         self._start, self._unit = start, float(start.slots.get("unit", np.sqrt(start.x.size)))
         self._step = self._unit
         self.iteration, self.x = start.iteration, start.x.astype(np.float64)
@@ -175,7 +175,7 @@ class _Stretch:
         """SciPy's callback; the last evaluation was at `point`, because the line search ends where it accepts."""
         before, self.x, self.iteration = self.x, self._picture(point), self.iteration + 1
         self._step = norm(self.x - before) or self._unit
-        ends = self.iteration - self._start.iteration == LBFGS_MEMORY
+        ends = self.iteration - self._start.iteration == self._length
         resume_from = self.end() if ends else None
         length = norm(self.last.gradient)
         change = _relative_change(self.x, before)

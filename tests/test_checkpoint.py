@@ -49,6 +49,16 @@ def test_an_interrupted_run_goes_on_with_the_same_bits(optimizer, at, pictures, 
     assert_same(rest, whole)
 
 
+@pytest.mark.parametrize(("at", "restart", "kept"), [(5, 4, 4), (9, 4, 8), (5, 100, None)])
+def test_lbfgs_goes_on_from_where_it_forgot_its_steps(at, restart, kept, pictures, tmp_path):
+    """Where it has not yet done so there is no checkpoint, and the run begins anew, with the same bits."""
+    choices = {"optimizer": "lbfgs", "lbfgs_restart": restart, "iterations": 11}
+    whole, path = run(pictures, **choices), tmp_path / "c"
+    run(pictures, path, until=at, **choices)
+    assert (checkpoint.load(path)[0].iteration if path.exists() else None) == kept
+    assert_same(run(pictures, path, **choices), whole)
+
+
 def test_a_run_may_be_cut_many_times(pictures, tmp_path):
     whole = run(pictures, iterations=8)
     for at in (2, 3, 7):

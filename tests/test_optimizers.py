@@ -7,7 +7,7 @@ import pytest
 
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.evaluation import FIXED_DRAW, Evaluation
-from neural_style_mmd.optimizers import LBFGS_MEMORY, State, clip_norm, minimise
+from neural_style_mmd.optimizers import State, clip_norm, minimise
 
 SHAPE = (1, 3, 4, 5)
 RANDOM = np.random.default_rng(0)
@@ -175,12 +175,16 @@ def test_iterates_tell_number_change_and_gradient_norm(optimizer):
         x = iterate.x.astype(np.float64)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "nag", "adam", "lbfgs"])
+@pytest.mark.parametrize(
+    ("optimizer", "at", "restart"),
+    [("sgd", 25, 25), ("nag", 25, 25), ("adam", 25, 25), ("lbfgs", 25, 25), ("lbfgs", 10, 10), ("lbfgs", 20, 10)],
+)
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
-def test_going_on_from_a_state_gives_the_same_bits(optimizer, momentum):
-    """Across a reduction of the rate at update 30, too."""
-    at, steps = LBFGS_MEMORY, 45
+def test_going_on_from_a_state_gives_the_same_bits(optimizer, at, restart, momentum):
+    """Across a reduction of the rate at update 30, too; L-BFGS where its memory starts anew."""
+    steps = 45
     choices = {"optimizer": optimizer, "momentum": momentum, "decay_every": 10, "learning_rate": 0.01}
+    choices["lbfgs_restart"] = restart
 
     def noisy(x, draw):  # not a quadratic, and another function at each draw; at draw 1 L-BFGS needs over 35 iterations
         evaluation, phase = quadratic(x, draw), draw - 1
@@ -203,6 +207,18 @@ def test_going_on_from_a_state_gives_the_same_bits(optimizer, momentum):
     for one, other in zip(whole[at:], rest, strict=True):
         np.testing.assert_array_equal(one.x, other.x)
         assert (one.change, one.evaluation.total) == (other.change, other.evaluation.total)
+
+
+@pytest.mark.parametrize("restart", [3, 8])
+def test_lbfgs_can_be_resumed_where_its_memory_starts_anew_and_only_there(restart):
+    found = iterates(12, optimizer="lbfgs", lbfgs_restart=restart)
+    held = [iterate.iteration for iterate in found if iterate.state() is not None]
+    assert held == [number for number in range(1, 13) if number % restart == 0]
+
+
+def test_lbfgs_is_lower_with_a_longer_memory():
+    short, long = (iterates(12, optimizer="lbfgs", lbfgs_restart=restart)[-1] for restart in (2, 12))
+    assert long.evaluation.total < short.evaluation.total
 
 
 def test_lbfgs_ends_by_itself_where_nothing_lower_is_to_be_had():

@@ -32,6 +32,7 @@ PAPER = {  # section 4, and Eq. 4
     "iterations": 500,
     "stop_change": 0.005,
     "stop_after": 10,
+    "lbfgs_restart": 25,
     "tv_weight": 0.0,
     "precision": "float32",
     "denoise": 0.0,
@@ -108,7 +109,9 @@ def test_any_value_can_be_overridden_also_with_the_papers():
 
 def test_fast_changes_the_way_down_and_not_the_objective():
     ways = {"init", "optimizer", "learning_rate", "decay_factor", "decay_every", "iterations", "stop_change"}
+    ways |= {"lbfgs_restart"}
     assert {name for name in PRESETS["paper"] if PRESETS["fast"][name].value != PRESETS["paper"][name].value} <= ways
+    assert PRESETS["fast"]["iterations"].value + 1 <= PRESETS["paper"]["iterations"].value / 5  # with `final`
 
 
 @pytest.mark.parametrize(
