@@ -12,7 +12,7 @@ from typing import Any
 
 from model_zoo.files import make_folder
 
-from .processes import ROOT, ChildFailed, summary
+from .processes import ROOT, ChildFailed, once, summary
 from .setting import Setting
 
 METHODS = ("linear", "poly", "gaussian", "bn")
@@ -95,10 +95,7 @@ def _seconds(command: list[str]) -> float:
 
 
 def _start_ups(folder: Path, runs: int) -> list[float]:
-    """Seconds from the start of a cell's process to the end of its binding: the process without its iterations.
-
-    `reproduce _measure` makes three evaluations; it times the last two, and the first one counts to the start-up.
-    """
+    """Seconds of fresh processes that do what a cell does until all is bound, the end of the process included."""
     from reproduce.cells import Cell
     from reproduce.inputs import find_network
     from reproduce.store import Store
@@ -110,10 +107,6 @@ def _start_ups(folder: Path, runs: int) -> list[float]:
     seconds = []
     for _ in range(runs):
         began = perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "reproduce", "_measure", str(spec)], cwd=ROOT, capture_output=True, text=True
-        )
-        if done.returncode:
-            raise ChildFailed(f"reproduce _measure: {done.stderr.strip().splitlines()[-1:]}")
-        seconds.append(perf_counter() - began - 2 * json.loads(done.stdout)["iteration"])
+        once("startup:cell_start_up", {"spec": str(spec)})
+        seconds.append(perf_counter() - began)
     return seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from time import perf_counter
 
@@ -60,6 +61,19 @@ def stages(turn: Turn, methods: str, content: str, style: str, out: str) -> dict
     save_picture(out, deprocess(x, mean))
     seconds["saving"] = watch.read()
     return seconds
+
+
+def cell_start_up(turn: Turn, spec: str) -> None:
+    """What a cell does before it measures its balance; the first evaluation reorders the network's weights."""
+    from neural_style_mmd.config import TransferConfig
+    from neural_style_mmd.stylization import prepare
+    from reproduce.cells import Cell
+
+    asked = json.loads(Path(spec).read_text(encoding="utf-8"))
+    cell = Cell.from_dict(asked["cell"])
+    config = TransferConfig.from_dict({**cell.content["config"], "weights": asked["network"]["request"]})
+    setting = prepare(cell.files.get("content"), cell.files["style"], config)
+    setting.objective.evaluate(setting.start, dict.fromkeys(setting.objective.terms, 1.0))
 
 
 def make_surrogate(turn: Turn) -> float:

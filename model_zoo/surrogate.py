@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from .convolution import average_pool, convolve
-from .dead_leaves import dead_leaves
 from .errors import InputError
 from .files import cache_home, file_hash, locked, make_folder, whole_file, write_json
 from .pyramid import (
@@ -81,6 +80,8 @@ def make_parameters(
     recipe: Recipe, notify: Callable[[str], None] = lambda text: None, deepest: str = "pool5"
 ) -> dict[str, np.ndarray]:
     """The parameters of all convolutions up to `deepest`, float32, by the names and in the layout of `vgg19`."""
+    from .dead_leaves import dead_leaves  # loads SciPy, which a network from the cache does without
+
     rng = np.random.default_rng(recipe.seed)
     mean_colour = np.reshape(VGG_MEAN_RGB, (3, 1, 1))
     maps = [dead_leaves(recipe.picture_size, (recipe.seed, k)) - mean_colour for k in range(recipe.pictures)]

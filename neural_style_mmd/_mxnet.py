@@ -51,7 +51,7 @@ def _import_mxnet():
     if shim:
         numpy.bool = bool  # type: ignore[attr-defined]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _without("scipy.stats", "scipy.sparse"):
             warnings.simplefilter("ignore")  # its own deprecated calls
             import mxnet
     except OSError as error:
@@ -62,6 +62,19 @@ def _import_mxnet():
         if shim:
             del numpy.bool  # type: ignore[attr-defined]
     return mxnet
+
+
+@contextlib.contextmanager
+def _without(*modules: str):
+    """Importing `modules` fails, unless they are loaded already. MXNet is prepared for that: it takes a fifth of its
+    import to load them, for its test utilities, for quantisation and for SciPy's sparse matrices."""
+    hidden = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None there makes an import fail
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def device(name: str):

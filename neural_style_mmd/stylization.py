@@ -197,7 +197,7 @@ class _Run:
     def record(self, outcome: Outcome, command: Sequence[str] | None) -> dict[str, Any]:
         setting = self._setting
         setting.objective.use(FLOAT32)
-        final = setting.objective.evaluate(self._x, self.balance.term_weights)
+        final = setting.objective.terms_at(self._x)
         return record.assemble(
             setting.config,
             command,
@@ -205,7 +205,11 @@ class _Run:
             weights=setting.network,
             balance=self.balance.as_dict(),
             trace=self._trace,
-            final={"total": final.total, "terms": dict(final.terms), "draw": FIXED_DRAW},
+            final={
+                "total": sum(self.balance.term_weights[name] * value for name, value in final.items()),
+                "terms": final,
+                "draw": FIXED_DRAW,
+            },
             outcome=outcome.value,
             iterations=len(self._trace),
             seconds=self._seconds(),

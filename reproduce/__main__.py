@@ -136,14 +136,6 @@ def _cell(spec: Path) -> int:
     return run_cell(spec)
 
 
-@cli.command(name="_measure", hidden=True)
-@click.argument("spec", type=click.Path(path_type=Path))
-def _measure(spec: Path) -> None:
-    from .worker import measure_iteration
-
-    measure_iteration(spec, click.echo)
-
-
 def _run(grid: Any, **choices: Any) -> int:
     from .pipeline import Options, make_figure, parse_shard
 

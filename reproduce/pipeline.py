@@ -11,14 +11,13 @@ from typing import Any, TextIO
 
 from model_zoo.errors import InputError
 from model_zoo.files import make_folder
-from neural_style_mmd.progress import duration
 
 from . import supervisor
 from .cells import STAGES, Cell, Plan, make_plan
 from .display import Display
 from .figures import Grid
 from .inputs import Inputs, find_network, find_pictures
-from .runner import Estimate, Tally, divide_cores, estimate, run_locally
+from .runner import Tally, divide_cores, run_locally
 from .store import Store
 
 REPORT_EVERY = 30.0  # seconds between two reports while cells are done
@@ -171,12 +170,10 @@ class _Run:
                 self.store, cells, self.inputs.network, Display(self.stream, name, len(cells)),
                 scheduler=options.scheduler, threads=options.threads, timeout=options.timeout, on_done=self.on_done,
             )  # fmt: skip
-        expected = estimate(self.store, missing, self.inputs.network, threads, jobs)
         self.say(f"{name}: {len(missing)} of {len(cells)} cells to do, {_plan_of_work(jobs, threads)}")
-        self.say(_estimate_in_words(missing, jobs, expected))
         return run_locally(
             self.store, cells, self.inputs.network, Display(self.stream, name, len(cells)), jobs=jobs,
-            threads=threads, timeout=options.timeout, expected=expected, on_done=self.on_done,
+            threads=threads, timeout=options.timeout, on_done=self.on_done,
         )  # fmt: skip
 
     def on_done(self, cell: Cell) -> None:
@@ -192,13 +189,6 @@ class _Run:
 
 def _plan_of_work(jobs: int, threads: int) -> str:
     return f"{jobs} at once with {threads} thread{'s' if threads > 1 else ''} each"
-
-
-def _estimate_in_words(missing: Sequence[Cell], jobs: int, expected: Estimate | None) -> str:
-    if expected is None:
-        return "no iteration could be measured, so there is no estimate of the time"
-    seconds = sum(expected.of(cell) for cell in missing) / jobs
-    return f"at most about {duration(seconds)}, from a measured iteration of {expected.iteration:.2f} s"
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
 
+from neural_style_mmd.progress import duration
 from neural_style_mmd.threads import usable_cores
 
 from . import locks, supervisor
@@ -19,12 +20,11 @@ from .supervisor import CellProcess, Ended, write_spec
 
 POLL = 0.1  # seconds between two looks at the processes
 LOOK_AROUND = 1.0  # seconds between two looks at what other runners did
-UNKNOWN_SECONDS = 60.0  # of a cell, where nothing could be measured
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds: of a cell's start, and of one of its iterations."""
+    """Seconds: of a cell's start, the balance of its terms included, and of one of its iterations."""
 
     start: float
     iteration: float
@@ -123,20 +123,19 @@ def _free_memory() -> int:
         return 1 << 62
 
 
-def estimate(store: Store, cells: Sequence[Cell], network: Network, threads: int, jobs: int) -> Estimate | None:
-    """From an iteration of the dearest cell measured now, with as many processes at once as will run; None where it
-    fails."""
-    transfers = [cell for cell in cells if cell.kind == "transfer"]
-    if not transfers:
-        return None
-    measured = supervisor.measure(store, max(transfers, key=_cost), network, threads, jobs)
-    return Estimate(**measured) if measured else None
+def dearest_first(cells: Sequence[Cell]) -> list[Cell]:
+    """Calibrations, then by the time of an iteration: size, depth, the sampling method, the number of methods.
 
+    The last cells, beside which cores stand idle, are then short ones, and what the first ones take is a bound.
+    """
 
-def _cost(cell: Cell) -> tuple:
-    """Orders cells by the time of an iteration: size, depth, the sampling method, the number of methods."""
-    config = cell.content["config"]
-    return config["size"], len(config["layers"]), "gaussian" in config["method"], len(config["method"])
+    def cost(cell: Cell) -> tuple:
+        config = cell.content["config"]
+        methods = config.get("method") or [cell.content["method"]]
+        depth = len(config["layers"])
+        return cell.kind == "calibration", config["size"], depth, "gaussian" in methods, len(methods)
+
+    return sorted(cells, key=cost, reverse=True)  # which leaves equal ones in their order
 
 
 def run_locally(
@@ -148,36 +147,43 @@ def run_locally(
     jobs: int,
     threads: int,
     timeout: float = supervisor.TIMEOUT,
-    expected: Estimate | None = None,
     on_done: Callable[[Cell], None] = lambda cell: None,
     extra: Mapping[str, Any] | None = None,
     command: Sequence[str] = supervisor.COMMAND,
 ) -> Tally:
     """Do every cell that is not done, `jobs` at once. On KeyboardInterrupt all are stopped with a checkpoint.
 
-    on_done: called after each cell that this run finished.
+    on_done: called after each cell that this run finished while others are left.
     extra: for the cells' spec.
     """
-    board = Board(cells, store)
+    board = Board(dearest_first(cells), store)
     processes: list[CellProcess] = []
+    expected: Estimate | None = None
     looked_at = float("-inf")
     try:
         while not board.is_finished:
             if monotonic() - looked_at >= LOOK_AROUND:
                 board.look_around()
                 looked_at = monotonic()
+            done: list[Cell] = []
             for process in list(processes):
-                if (ended := process.ended()) is not None:
+                ended = process.ended()
+                if expected is None and process.pace:
+                    expected = Estimate(**process.pace)
+                    display.say(_in_words(board.remaining(), jobs, expected))
+                if ended is not None:
                     processes.remove(process)
                     board.take_in(ended)
                     display.ended(process.cell, ended)
                     looked_at = float("-inf")
-                    if ended.outcome == "done":
-                        on_done(process.cell)
+                    done += [process.cell] if ended.outcome == "done" else []
             while len(processes) < jobs and (cell := board.next()) is not None:
                 write_spec(store, cell, network, extra)
                 processes.append(CellProcess(store, cell, threads, timeout=timeout, command=command))
                 display.started(cell)
+            if not board.is_finished:
+                for cell in done:  # now that every core has work again
+                    on_done(cell)
             display.show(board.done, len(board.failed), processes, _seconds_left(board, processes, jobs, expected))
             sleep(POLL)
     except KeyboardInterrupt:
@@ -191,17 +197,21 @@ def run_locally(
     return Tally(board.done, list(board.failed.values()))
 
 
+def _in_words(cells: Sequence[Cell], jobs: int, expected: Estimate) -> str:
+    seconds = sum(expected.of(cell) for cell in cells) / jobs
+    return f"at most about {duration(seconds)}, from a measured iteration of {expected.iteration:.2f} s"
+
+
 def _seconds_left(board: Board, processes: Sequence[CellProcess], jobs: int, expected: Estimate | None) -> float | None:
-    """From the pace of the cells that run now, else from the measured iteration."""
+    """From the pace of the cells that run now, else of the first that told it; None before."""
+    if expected is None:
+        return None
     paces = [
         process.progress["seconds"] / process.progress["iteration"]
         for process in processes
         if process.progress.get("iteration", 0) >= 3 and process.progress.get("seconds")
     ]
-    if expected is None and not paces:
-        return None
-    start = expected.start if expected else UNKNOWN_SECONDS / 10
-    pace = Estimate(start, sum(paces) / len(paces) if paces else expected.iteration if expected else 0.0)
+    pace = Estimate(expected.start, sum(paces) / len(paces) if paces else expected.iteration)
     total = sum(pace.of(cell) for cell in board.remaining())
     total -= sum(
         pace.start + pace.iteration * process.progress.get("iteration", 0) for process in processes if process.progress

@@ -47,6 +47,7 @@ class CellProcess:
     threads: of MXNet, unless the cell goes on from a checkpoint, which fixes them.
     timeout: seconds without a sign of life after which it is killed.
     progress: the last thing it told: {"iteration", "iterations", "total", "seconds"}.
+    pace: {"start", "iteration"}, seconds, as soon as it has told it; empty before.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class CellProcess:
     ) -> None:
         self.cell, self.threads = cell, threads
         self.progress: dict[str, Any] = {}
+        self.pace: dict[str, float] = {}
         self._reason = ""
         self._store, self._timeout = store, timeout
         self.began = self._sign_of_life = monotonic()
@@ -119,6 +121,7 @@ class CellProcess:
                     self._sign_of_life = monotonic()
                     if "iteration" in message:
                         self.progress = message
+                    self.pace = message.get("pace", self.pace)
                     self._reason = message.get("reason", self._reason)
 
     def _last_line(self) -> str:
@@ -181,29 +184,6 @@ def stop_all(processes: Sequence[CellProcess]) -> None:
     finally:
         for process in processes:
             process.kill()
-
-
-def measure(store: Store, cell: Cell, network: Network, threads: int, jobs: int) -> dict[str, float] | None:
-    """Seconds of one iteration and of the start before it, with `jobs` such cells at once; None where it fails."""
-    spec = write_spec(store, cell, network)
-    command = [*COMMAND[:-1], "_measure", str(spec)]
-    environment = _environment(threads)
-    started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True)
-        for _ in range(jobs)
-    ]
-    try:
-        answers = [process.communicate(timeout=TIMEOUT)[0] for process in started]
-        each = [json.loads(answer.strip().splitlines()[-1]) for answer in answers]
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
-        return None
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
-    return {key: sum(one[key] for one in each) / len(each) for key in ("start", "iteration")}
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -13,7 +13,6 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from time import monotonic
@@ -73,6 +72,7 @@ class _Conversation:
     """What the process tells its parent, and whether it was told to stop."""
 
     def __init__(self) -> None:
+        self._began = monotonic()
         self._stopped = False
         self._told_at = float("-inf")
 
@@ -99,6 +99,10 @@ class _Conversation:
             sys.stdout = open(os.devnull, "w")
             self.stop()
             self.check()
+
+    def tell_pace(self, first: float, iteration: float) -> None:
+        """For an estimate of the time: the first iteration began at `first`, and one takes `iteration` seconds."""
+        self.tell(always=True, pace={"start": first - self._began, "iteration": iteration})
 
     def give_reason(self, text: str) -> None:
         """Why the cell cannot be done; into the log too."""
@@ -129,7 +133,14 @@ def _transfer(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Con
     _fix_threads(folder, checkpoint.exists())
     weights = _load_network(spec, conversation)
 
+    ends: list[float] = []  # of the first three iterations that this process makes
+
     def on_iterate(progress: Any) -> None:
+        if len(ends) < 3:
+            ends.append(monotonic())
+            if len(ends) == 3:
+                iteration = (ends[2] - ends[0]) / 2
+                conversation.tell_pace(ends[0] - iteration, iteration)
         if not math.isfinite(progress.total):
             conversation.note(f"iteration {progress.iteration}: the objective is {progress.total}")
         conversation.tell(
@@ -209,7 +220,10 @@ def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Co
         )
         setting = prepare(cell.files[f"content{k}"], cell.files[f"style{k}"], config, weights=weights)
         conversation.check()
+        began = monotonic()
         balance = setting.measure_balance()
+        if k == 0:  # its evaluations: the content, each layer, and two at the start
+            conversation.tell_pace(began, (monotonic() - began) / (3 + len(config.layers)))
         measured.append({"files": [setting.inputs[role]["name"] for role in ("content", "style")], **balance.as_dict()})
     betas = [each["beta_prime"][method] for each in measured]
     target = _empty_folder(folder / "result")
@@ -227,24 +241,6 @@ def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Co
     )
     store.publish(cell, target)
     return DONE
-
-
-def measure_iteration(spec_path: Path, tell: Callable[[str], None]) -> None:
-    """Time one iteration of the spec's cell and tell it, {"start": seconds before it, "iteration": seconds}."""
-    spec = json.loads(spec_path.read_text(encoding="utf-8"))
-    cell = Cell.from_dict(spec["cell"])
-    from neural_style_mmd.stylization import prepare
-
-    began = monotonic()
-    config = TransferConfig.from_dict({**cell.content["config"], "weights": spec["network"]["request"]})
-    setting = prepare(cell.files.get("content"), cell.files["style"], config)
-    weights = {name: 1.0 for name in setting.objective.terms}
-    setting.objective.evaluate(setting.start, weights, 1)  # the first one reorders the network's weights
-    start = monotonic() - began
-    began = monotonic()
-    for draw in (2, 3):
-        setting.objective.evaluate(setting.start, weights, draw)
-    tell(json.dumps({"start": start, "iteration": (monotonic() - began) / 2}))
 
 
 def _fix_threads(folder: Path, resumed: bool) -> None:

@@ -34,6 +34,11 @@ def imports(path):
             yield ".".join(part for part in (base, node.module) if part)
 
 
+def test_mxnet_loads_no_more_of_scipy_than_is_used():
+    code = "from neural_style_mmd import _mxnet; import sys; assert 'scipy.stats' not in sys.modules; import scipy"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_the_modules_are_found():
     found = {name(path) for path in MODULES}
     assert {"model_zoo/vgg19.py", "neural_style_mmd/losses.py", "reproduce/__init__.py"} <= found

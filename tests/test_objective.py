@@ -193,6 +193,12 @@ def test_each_evaluation_has_the_heads_it_was_given(case):
         np.testing.assert_allclose(objective.evaluate(x, heads).gradient, expected, atol=1e-4 * np.abs(expected).max())
 
 
+def test_the_terms_alone_are_the_bits_of_an_evaluation(case):
+    _, x, _, _, objective = case
+    for draw in (FIXED_DRAW, 1):
+        assert objective.terms_at(x, draw) == objective.evaluate(x, {}, draw).terms
+
+
 def test_draws_are_functions_of_seed_and_number_alone(case, network):
     config, x, content, style, objective = case
     names = [f"style.gaussian.{layer}" for layer in LAYERS]

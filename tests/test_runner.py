@@ -24,7 +24,7 @@ from reproduce.display import Display
 from reproduce.figures import Grid, parse_grid
 from reproduce.inputs import Inputs, Network, find_pictures
 from reproduce.pipeline import shard_of
-from reproduce.runner import divide_cores, run_locally
+from reproduce.runner import dearest_first, divide_cores, run_locally
 from reproduce.store import Store
 from reproduce.supervisor import CellProcess, write_spec
 
@@ -298,6 +298,36 @@ def test_a_cell_goes_on_only_when_its_calibration_is_done(small: tuple[Grid, Inp
 def test_the_cores_are_divided_among_the_cells(jobs: int | None, cells: int, cores: int, expected: tuple) -> None:
     work = [Cell("transfer", {"config": {"size": 64, "iterations": 1}}, {})] * cells
     assert divide_cores(jobs, work, cores) == expected
+
+
+def test_calibrations_and_dear_cells_are_done_first() -> None:
+    def cell(kind: str, size: int, *methods: str, layers: int = 5, label: str = "") -> Cell:
+        content = {"config": {"size": size, "layers": ["relu1_1"] * layers, "method": methods}}
+        if kind == "calibration":
+            content = {"method": methods[0], "config": {"size": size, "layers": ["relu1_1"] * layers}}
+        return Cell(kind, content, {}, label=label)
+
+    wanted = [
+        cell("calibration", 64, "gaussian"),
+        cell("calibration", 64, "bn"),
+        cell("transfer", 128, "bn", layers=1),
+        cell("transfer", 64, "gaussian"),
+        cell("transfer", 64, "bn", "linear"),
+        cell("transfer", 64, "bn", label="first"),
+        cell("transfer", 64, "linear", label="second"),
+        cell("transfer", 64, "gaussian", layers=2),
+    ]
+    shuffled = [wanted[k] for k in (5, 6, 2, 7, 0, 3, 1, 4)]
+    assert dearest_first(shuffled) == wanted
+
+
+def test_the_time_is_estimated_from_the_first_cells_own_pace(small, store: Store, tmp_path: Path, cells) -> None:
+    text = "import time\nprint('{\"pace\": {\"start\": 60, \"iteration\": 20}}', flush=True)\ntime.sleep(0.3)\n"
+    shown = io.StringIO()
+    display = Display(shown, "small", len(cells))
+    run_locally(store, cells, small[1].network, display, jobs=1, threads=1, command=script(tmp_path, text))
+    # Two cells of a start and three iterations. Said once; the silent ends of the stand-ins are failures.
+    assert shown.getvalue().count("at most about 4:00, from a measured iteration of 20.00 s") == 1
 
 
 def test_shards_share_the_pictures_and_each_has_the_calibrations_it_needs(small: tuple[Grid, Inputs]) -> None:
