@@ -61,15 +61,23 @@ def balance_lines(balance: Balance) -> list[str]:
 
 def describe(progress: Progress, iterations: int, verbose: bool = False, columns: int | None = None) -> str:
     """Iteration, objective and what it is the sum of (each term where `verbose`, else each method), relative change,
-    seconds an iteration, time left at most; in less than `columns` characters, where that is asked for."""
-    summands = progress.summands if verbose else progress.parts
-    parts = ", ".join(f"{name} {value:.3g}" for name, value in summands.items())
+    seconds an iteration, time left at most.
+
+    columns: where it is given, as much of that as fits into less: each term, or each method, or neither.
+    """
     each = progress.seconds / progress.iteration
     objective = f"iteration {progress.iteration}/{iterations}  objective {progress.total:.4g}"
     change = f"change {100 * progress.change:.2f} %"
     left = f"at most {duration(each * (iterations - progress.iteration))} left"
-    whole = f"{objective} ({parts})  {change}  {each:.2f} s each  {left}"
-    return whole if columns is None or len(whole) < columns else f"{objective}  {change}  {left}"[: columns - 1]
+
+    def whole(summands: Mapping[str, float]) -> str:
+        parts = ", ".join(f"{name} {value:.3g}" for name, value in summands.items())
+        return f"{objective} ({parts})  {change}  {each:.2f} s each  {left}"
+
+    if columns is None:
+        return whole(progress.summands if verbose else progress.parts)
+    lines = whole(progress.summands), whole(progress.parts), f"{objective}  {change}  {left}"[: columns - 1]
+    return next(line for line in lines if len(line) < columns)
 
 
 class ProgressLine:

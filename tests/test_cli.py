@@ -17,7 +17,7 @@ from PIL import Image
 
 from neural_style_mmd.cli import cli
 from neural_style_mmd.config import TransferConfig
-from neural_style_mmd.progress import ProgressLine
+from neural_style_mmd.progress import ProgressLine, describe
 from neural_style_mmd.setting import with_absolute_paths
 from neural_style_mmd.stylization import Progress
 
@@ -455,6 +455,18 @@ def test_on_a_terminal_there_is_one_live_line(monkeypatch):
     assert text.count("\n") == 1 and text.endswith("\n") and text.count("\r") == 3
     for words in ("iteration 2/3", "objective 10", "content 5", "bn 5", "change 12.50 %", "2.00 s each", "0:02 left"):
         assert words in text.split("\r")[2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [(200, ["content 1", "style.bn.relu1_1 2", "style.bn.relu2_1 3"]), (110, ["content 1", "bn 5"]), (80, [])],
+)
+def test_the_live_line_has_each_term_or_each_methods_sum_as_the_terminal_is_wide(columns, shown):
+    terms = {"content": 1.0, "style.bn.relu1_1": 2.0, "style.bn.relu2_1": 3.0}
+    line = describe(Progress(2, 6.0, terms, terms, 0.125, 4.0, lambda: None), iterations=3, columns=columns)
+    assert len(line) < columns
+    said = line.partition("(")[2].partition(")")[0]
+    assert (said.split(", ") if said else []) == shown
 
 
 @pytest.mark.parametrize("columns", [80, 40])
