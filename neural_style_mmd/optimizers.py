@@ -148,9 +148,7 @@ class _Stop(Exception):
 class _Stretch:
     """What SciPy calls during one stretch of `length` iterations of L-BFGS."""
 
-    def __init__(
-        self, evaluate: Evaluate, start: State, length: int, on_iterate: Callable[[Iterate], bool]
-    ) -> None:
+    def __init__(self, evaluate: Evaluate, start: State, length: int, on_iterate: Callable[[Iterate], bool]) -> None:
         self._evaluate, self._shape, self._on_iterate = evaluate, start.x.shape, on_iterate
         self._length = length
         self._start, self._unit = start, float(start.slots.get("unit", np.sqrt(start.x.size)))

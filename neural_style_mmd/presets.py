@@ -108,7 +108,7 @@ FAST: Mapping[str, Choice] = {
     "learning_rate": Choice(20.0, "ours, for adam"),
     "decay_factor": Choice(0.5, "ours, for adam: the noise of the pairs dies away"),
     "decay_every": Choice(15, "ours, for adam"),
-    "lbfgs_restart": Choice(100, "ours; with all steps remembered it is lower, docs/PERFORMANCE.md"),
+    "lbfgs_restart": Choice(48, "ours; lower than with 25, and a checkpoint in the midst; docs/PERFORMANCE.md"),
     "iterations": Choice(96, "ours; with the last evaluation just under a fifth of the paper's"),
     "stop_change": Choice(0.0, "ours; L-BFGS gains with small steps too"),
 }

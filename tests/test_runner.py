@@ -322,7 +322,7 @@ def test_calibrations_and_dear_cells_are_done_first() -> None:
 
 
 def test_the_time_is_estimated_from_the_first_cells_own_pace(small, store: Store, tmp_path: Path, cells) -> None:
-    text = "import time\nprint('{\"pace\": {\"start\": 60, \"iteration\": 20}}', flush=True)\ntime.sleep(0.3)\n"
+    text = 'import time\nprint(\'{"pace": {"start": 60, "iteration": 20}}\', flush=True)\ntime.sleep(0.3)\n'
     shown = io.StringIO()
     display = Display(shown, "small", len(cells))
     run_locally(store, cells, small[1].network, display, jobs=1, threads=1, command=script(tmp_path, text))
