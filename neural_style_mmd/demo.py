@@ -8,9 +8,10 @@ from typing import Any
 
 import model_zoo
 from model_zoo.files import make_folder
+from model_zoo.vgg19 import LAYERS, deepest_of
 
 from .config import TransferConfig
-from .images import read_picture, resize, save_picture
+from .images import crop_to_multiple, read_picture, resize, save_picture
 from .record import SURROGATE_NOTICE, picture_text
 from .sheet import contact_sheet
 from .stopping import Outcome
@@ -19,6 +20,10 @@ METHODS = ("linear", "poly", "gaussian", "bn")  # the order of the paper's figur
 SETTINGS: dict[str, Any] = {"size": 256, "gamma": 5.0, "iterations": 100}
 """Our choice: four pictures within five minutes on two cores. gamma is that of the paper's Figure 4 and of half of its
 Figure 3. By the paper's SGD: Adam, which gives each pixel a step of the same length, drew dots along the border."""
+
+STRIDE = LAYERS[deepest_of(TransferConfig().layers)].stride
+"""Poolings round down: what is left of an edge after its last multiple of this is not seen by the deepest layer, and
+came out as a stripe of start colour. So the demo trims the content picture."""
 
 
 def make_demo(
@@ -32,16 +37,22 @@ def make_demo(
 ) -> tuple[Path, str]:
     """Stylise the two `pictures` (content, style; none: the first procedural pair) by each method into `folder`.
 
+    The content picture is scaled to the demo's size, trimmed to multiples of STRIDE and written there first.
+
     run, save: the command line's way to make and to write one picture.
     Returns the path of the sheet, demo.png, and the network's name. Raises KeyboardInterrupt where a run was
     interrupted: its picture is kept, and there is no sheet.
     """
     make_folder(folder)
     content, style = pictures or _write_samples(folder)
-    cells = [
-        (label, resize(read_picture(path).pixels, SETTINGS["size"]))
-        for label, path in (("content", content), ("style", style))
-    ]
+    size = SETTINGS["size"]
+    shown = {"content": read_picture(content), "style": read_picture(style)}
+    cells = [(label, resize(picture.pixels, size)) for label, picture in shown.items()]
+    cells[0] = "content", crop_to_multiple(cells[0][1], STRIDE)
+    for note in shown["content"].notes:  # the style's are said by the runs, which read its file
+        say(note)
+    content = str(folder / f"content-{size}.png")
+    save_picture(content, cells[0][1])
     weights = model_zoo.load(notify=say)
     for method in METHODS:
         say(f"{method}:")
@@ -54,7 +65,7 @@ def make_demo(
     surrogate = weights.kind == "surrogate"
     sheet = contact_sheet(
         [cells[:3], cells[3:]],
-        title=f"Demystifying Neural Style Transfer: four methods, gamma {SETTINGS['gamma']:g}",
+        title=f"Demystifying Neural Style Transfer, gamma {SETTINGS['gamma']:g}",
         burned_in=SURROGATE_NOTICE if surrogate else None,
     )
     path = folder / "demo.png"

@@ -104,6 +104,15 @@ def resize_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(resized)
 
 
+def crop_to_multiple(pixels: np.ndarray, of: int) -> np.ndarray:
+    """The middle of (H, W, 3), each edge the largest multiple of `of` that fits; an edge shorter than `of` stays."""
+    trimmed = pixels
+    for axis, length in enumerate(pixels.shape[:2]):
+        surplus = length % of if length > of else 0
+        trimmed = np.take(trimmed, range(surplus // 2, length - surplus + surplus // 2), axis)
+    return trimmed
+
+
 def preprocess(pixels: np.ndarray, mean_rgb: tuple[float, float, float], input_range: float = 255.0) -> np.ndarray:
     """The network's input: uint8 (H, W, 3) -> float32 (1, 3, H, W), RGB of range 0 to `input_range` minus `mean_rgb`.
 

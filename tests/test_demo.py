@@ -52,6 +52,28 @@ def test_every_picture_of_the_demo_says_which_network_made_it(demo, tmp_path):
     assert "Iteration" not in sheet  # it is of four runs
 
 
+def test_the_content_picture_is_trimmed_to_what_the_deepest_layer_sees(tmp_path, network, monkeypatch):
+    """Otherwise the rest of an edge after its last multiple of 16 came out as a stripe of start colour."""
+    rows, columns = np.mgrid[:41, :60]
+    picture = np.stack([4 * columns, 6 * rows, 0 * rows], axis=-1).astype(np.uint8)
+    path, taken = tmp_path / "wide.png", []
+    Image.fromarray(picture).save(path)
+
+    def transfer(content, style, config, **options):
+        taken.append(np.array(Image.open(content)))
+        record = {"weights": NETWORK, "iterations": 7}
+        return SimpleNamespace(image=taken[-1], outcome=Outcome.ITERATION_LIMIT, record=record)
+
+    monkeypatch.setattr("neural_style_mmd.stylization.transfer", transfer)
+    monkeypatch.setattr("model_zoo.load", lambda *name, **options: replace(network, kind="surrogate"))
+    result = CliRunner().invoke(cli, ["demo", str(path), str(path), "-o", str(tmp_path / "demo")])
+    assert result.exit_code == 0, result.stderr
+    whole = np.array(Image.fromarray(picture).resize((256, 175), Image.Resampling.LANCZOS))
+    for content in taken:
+        assert np.array_equal(content, whole[7:167])  # 160 of 175 rows, from the middle
+    assert np.array_equal(taken[0], np.array(Image.open(tmp_path / "demo" / "content-256.png")))  # for `rerun`
+
+
 def test_an_interruption_ends_the_demo_and_not_one_method_of_it(demo, tmp_path):
     result, made = demo(lambda method: Outcome.INTERRUPTED if method == METHODS[1] else Outcome.ITERATION_LIMIT)
     assert (result.exit_code, made) == (130, list(METHODS[:2]))
