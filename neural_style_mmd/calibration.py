@@ -6,7 +6,8 @@ Differs from the paper: there beta' is chosen by hand, to an order of magnitude;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +84,13 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
     terms alone.
     Raises InputError where a gradient is 0 or not finite, for then nothing can be balanced.
     """
+    measured = _at_point(objective, point, where)
+    content_norm = objective.config.alpha * (measured.content_norm or 0.0)
+    return replace(measured, ratio_at_start=_ratio(objective, start, measured.term_weights, ROUNDING * content_norm))
+
+
+def _at_point(objective: Objective, point: np.ndarray, where: str) -> Balance:
+    """What balance() gives, but for the ratio at the start. No gradient outlives this: pictures are large."""
     config = objective.config
     has_content = "content" in objective.terms
     content = _gradient(objective, point, {"content": 1.0}) if has_content else None
@@ -90,7 +98,7 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
 
     style_norms, beta_prime, factors = {}, {}, {}
     given = config.fixed_beta_prime
-    style = np.zeros(objective.shape, np.float32)
+    styles = []
     for method, fusion in config.fusion_weights.items():
         measured = content_norm is not None and method not in given
         total, layers = (_gradient_by_layers if measured else _gradient_at_once)(objective, point, method)
@@ -98,9 +106,9 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
         style_norms[method] = {"total": total_norm, "layers": layers}
         beta_prime[method] = given.get(method, 1.0 if content_norm is None else content_norm / total_norm)
         factors[method] = config.gamma * fusion * beta_prime[method]
-        style += factors[method] * total
+        styles.append(factors[method] * total)
 
-    weights = _term_weights(objective, factors)
+    style = reduce(np.add, styles)
     # The gradient is linear in the weights of the terms, so that of their sum needs no further evaluation.
     whole = style if content is None else style + config.alpha * content
     whole_norm = _norm(whole, "objective", where, config)
@@ -109,9 +117,9 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
         content_norm=content_norm,
         style_norms=style_norms,
         beta_prime=beta_prime,
-        term_weights=weights,
+        term_weights=_term_weights(objective, factors),
         ratio_at_point=None if content_norm is None else norm(style) / (config.alpha * content_norm),
-        ratio_at_start=_ratio(objective, start, weights, ROUNDING * config.alpha * (content_norm or 0.0)),
+        ratio_at_start=None,
         step_scale=config.step_scale or float(np.prod(objective.shape)) / whole_norm,
     )
 
@@ -120,10 +128,15 @@ def _gradient_by_layers(objective: Objective, point: np.ndarray, method: str) ->
     """The gradient of sum_l w_l L_l of one method, and the norm of each layer's gradient of L_l."""
     total, norms = np.zeros(objective.shape, np.float32), {}
     for layer in objective.config.layers:
-        gradient = _gradient(objective, point, {style_term(method, layer): 1.0})
-        norms[layer] = norm(gradient)
-        total += objective.style_weight(method, layer) * gradient
+        weight = objective.style_weight(method, layer)
+        norms[layer] = _add(total, weight, _gradient(objective, point, {style_term(method, layer): 1.0}))
     return total, norms
+
+
+def _add(total: np.ndarray, weight: float, gradient: np.ndarray) -> float:
+    """Add the weighted gradient to `total`; its norm."""
+    total += weight * gradient
+    return norm(gradient)
 
 
 def _gradient_at_once(objective: Objective, point: np.ndarray, method: str) -> tuple[np.ndarray, dict[str, float]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -137,53 +138,72 @@ def _bn_distance(picture: Symbols, inputs: Symbols, channels: int, positions: in
     return (means + _squared_distance(picture["std"], inputs["std"])) / channels
 
 
-def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int, bandwidth: float):
+def _by_position(values, pairs, positions: int):
+    """One value for each entry of `pairs` (n, 2) -> (M_F,); 0 for the position left over where M_F is odd."""
+    at = mx.sym.reshape(pairs, shape=(1, -1))
+    return mx.sym.scatter_nd(mx.sym.reshape(values, shape=(-1,)), at, shape=(positions,))
+
+
+def _gaussian_distance(keep: bool, picture: Symbols, inputs: Symbols, channels: int, positions: int, bandwidth: float):
     """Unbiased linear-time estimate of MMD^2 (the paper's [9]) for k(x, y) = exp(-|x - y|^2 / 2 sigma^2); Z = 1.
 
     Mean over the drawn pairs of k(x0, x1) + k(y0, y1) - k(x0, y1) - k(x1, y0). sigma^2 is `bandwidth` times the mean
     of the squared distances over these four sets (paper, section 4: once) and carries no gradient. The paper gives no
     Z; 1 is our choice.
 
-    The picture's samples x are read in their own order, not gathered: each meets its partner of the pair, which
-    carries no gradient, so that nothing is scattered backward, and the style sample opposite to it.
+    The picture's samples x are read in their own order, not gathered: each meets its partner p of the pair and the
+    style sample y opposite to it. Its gradient, (k(x, y) (x - y) - k(x, p) (x - p)) / (n sigma^2), stands in the graph,
+    made of the differences of which the value is made too, as what x is multiplied with in a product that is taken from
+    itself again. By MXNet's own differentiation twice as many arrays of their size are read and written.
+
+    keep: whether gradient and samples wait for the backward pass, or all that they are made of is computed again.
     """
     n = positions // 2
     pairs, style_pairs = inputs["pairs"], inputs["style_pairs"]
-
-    def by_position(values):
-        """One value for each entry of `pairs` -> (M_F,); 0 for the position left over where M_F is odd."""
-        at = mx.sym.reshape(pairs, shape=(1, -1))
-        return mx.sym.BlockGrad(mx.sym.scatter_nd(mx.sym.reshape(values, shape=(-1,)), at, shape=(positions,)))
-
-    partner, opposite = (by_position(mx.sym.reverse(each, axis=1)) for each in (pairs, style_pairs))
+    partner, opposite = (_by_position(mx.sym.reverse(each, axis=1), pairs, positions) for each in (pairs, style_pairs))
     y0, y1 = (mx.sym.reshape(mx.sym.slice_axis(style_pairs, axis=1, begin=i, end=i + 1), shape=(-1,)) for i in (0, 1))
 
-    def squared_distances(x, y):
-        """Of x to its partner and to the style sample opposite, (M_F, 1), and within the style pairs, (n, 1)."""
-        with recomputed():
-            xx = x - mx.sym.BlockGrad(mx.sym.take(x, partner))
-            xy = x - mx.sym.take(y, opposite)
-            yy = mx.sym.take(y, y0) - mx.sym.take(y, y1)
-        return (_sums_of_squares(each, _row_sums_as_layer) for each in (xx, xy, yy))
+    def total(column, counted):
+        """The sum of a column's values where `counted` is 1, (1, 1)."""
+        return mx.sym.dot(column, counted, transpose_a=True)
 
-    blocks = (squared_distances(picture[key], inputs[key]) for key in picture)  # of channels
-    xx, xy, yy = (reduce(operator.add, each) for each in zip(*blocks, strict=True))
+    def differences(x, y):
+        """Within the style pairs, (n, N), of x to the style sample opposite and to its partner, (M_F, N)."""
+        x = mx.sym.BlockGrad(x)
+        return (
+            mx.sym.take(y, y0) - mx.sym.take(y, y1),
+            x - mx.sym.take(y, opposite),
+            x - mx.sym.take(x, partner),
+        )
 
-    def over_drawn(column):
-        """The sum of (M_F, 1), without the position left over where M_F is odd."""
-        if positions == 2 * n:
-            return mx.sym.sum(column)
-        ones = mx.sym.ones_like(mx.sym.slice_axis(column, axis=0, begin=0, end=2 * n))
-        return mx.sym.sum(mx.sym.reshape(by_position(ones), shape=(-1, 1)) * column)
+    with nullcontext() if keep else recomputed():
+        found = [differences(picture[key], inputs[key]) for key in picture]  # for each block of channels
+    squares = [[_row_sums_as_layer(mx.sym.square(each)) for each in block] for block in found]
+    within = mx.sym.ones_like(squares[0][0])
+    drawn = mx.sym.ones_like(mx.sym.slice_axis(squares[0][1], axis=0, begin=0, end=2 * n))
+    if positions > 2 * n:
+        drawn = mx.sym.reshape(_by_position(drawn, pairs, positions), shape=(-1, 1))
+    sums = [[total(*each) for each in zip(block, (within, drawn, drawn), strict=True)] for block in squares]
+    # MXNet computes in the order in which this is read: block by block, so that fewer arrays are there at once.
+    mean = reduce(operator.add, (yy + xy + 0.5 * xx for yy, xy, xx in sums)) / (4.0 * n)
+    per_sigma2 = 1.0 / mx.sym.maximum(bandwidth * mean, 1e-30)  # the mean is 0 when all samples agree
 
-    mean = (over_drawn(0.5 * xx + xy) + mx.sym.sum(yy)) / (4.0 * n)
-    held = mx.sym.reshape(mx.sym.maximum(mx.sym.BlockGrad(mean), 1e-30), shape=(1, 1))  # 0 when all samples agree
+    def kernel(blocks):
+        return mx.sym.exp(mx.sym.broadcast_mul(-0.5 * per_sigma2, reduce(operator.add, blocks)))
 
-    def kernel(squared):
-        return mx.sym.exp(mx.sym.broadcast_div((-0.5 / bandwidth) * squared, held))
+    k_yy, k_xy, k_xx = map(kernel, zip(*squares, strict=True))
+    value = (total(k_yy, within) - total(k_xy, drawn) + 0.5 * total(k_xx, drawn)) / n  # k_xx has both ends of a pair
+    pull_xy, pull_xx = (mx.sym.broadcast_mul(per_sigma2 / n, drawn * each) for each in (k_xy, k_xx))
 
-    k_xx, k_xy = (over_drawn(kernel(squared)) / n for squared in (xx, xy))  # over both samples of each pair
-    return _gradient_twice(0.5 * k_xx) + mx.sym.sum(kernel(yy)) / n - k_xy
+    def product(x, xy, xx):
+        """Of x and its gradient, (1,)."""
+        with nullcontext() if keep else recomputed():
+            gradient = mx.sym.broadcast_mul(xy, pull_xy) - mx.sym.broadcast_mul(xx, pull_xx)
+            return mx.sym.dot(*(mx.sym.reshape(each, shape=(-1,)) for each in (x, mx.sym.BlockGrad(gradient))))
+
+    products = (product(picture[key], xy, xx) for key, (_, xy, xx) in zip(picture, found, strict=True))
+    carrier = reduce(operator.add, products)
+    return mx.sym.BlockGrad(mx.sym.reshape(value, shape=(1,))) + (carrier - mx.sym.BlockGrad(carrier))
 
 
 @dataclass(frozen=True)
@@ -205,23 +225,23 @@ def _poly(c: float) -> Method:
     return Method(_gram if c == 0 else _gram_and_mean, partial(_poly_distance, c=c))
 
 
-_METHODS: dict[str, Callable[[float, float], Method]] = {
-    "linear": lambda c, bandwidth: Method(_mean, _linear_distance),
-    "poly": lambda c, bandwidth: _poly(c),
-    "gaussian": lambda c, bandwidth: Method(
-        _samples, partial(_gaussian_distance, bandwidth=bandwidth), samples_pairs=True
+_METHODS: dict[str, Callable[[float, float, bool], Method]] = {
+    "linear": lambda c, bandwidth, keep: Method(_mean, _linear_distance),
+    "poly": lambda c, bandwidth, keep: _poly(c),
+    "gaussian": lambda c, bandwidth, keep: Method(
+        _samples, partial(_gaussian_distance, keep, bandwidth=bandwidth), samples_pairs=True
     ),
-    "bn": lambda c, bandwidth: Method(_mean_and_std, _bn_distance),
-    "gram": lambda c, bandwidth: Method(_gram, _gram_distance),
+    "bn": lambda c, bandwidth, keep: Method(_mean_and_std, _bn_distance),
+    "gram": lambda c, bandwidth, keep: Method(_gram, _gram_distance),
 }
 
 
-def method(name: str, poly_c: float = 0.0, bandwidth: float = 1.0) -> Method:
+def method(name: str, poly_c: float = 0.0, bandwidth: float = 1.0, keep: bool = True) -> Method:
     """The method called `name` (see config.METHODS); `poly_c` is the polynomial kernel's c, `bandwidth` the Gaussian
-    kernel's sigma^2 over the mean squared distance."""
+    kernel's sigma^2 over the mean squared distance, and `keep` its choice of time over memory."""
     if name not in _METHODS:
         raise InputError(f"unknown method {name!r}; known are {', '.join(_METHODS)}")
-    return _METHODS[name](poly_c, bandwidth)
+    return _METHODS[name](poly_c, bandwidth, keep)
 
 
 def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0) -> Symbols:
@@ -233,19 +253,28 @@ def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0
 
 
 def style_loss(
-    name: str, features, layer: str, *, channels: int, positions: int, poly_c: float = 0.0, bandwidth: float = 1.0
+    name: str,
+    features,
+    layer: str,
+    *,
+    channels: int,
+    positions: int,
+    poly_c: float = 0.0,
+    bandwidth: float = 1.0,
+    keep: bool = True,
 ):
     """The style loss of one layer (Eq. 6, 9, 10 or 11) as a symbol of shape (1,) called `style.<name>.<layer>`.
 
     features: symbol (1, N, H, W) with N = channels and H W = positions.
     Its inputs are variables called `style.<name>.<layer>.<statistic>`: what style_statistics gives for the style
     picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs.
+    keep: of "gaussian", whether samples and their gradient stay in memory until the backward pass, or are computed
+        again there: the same numbers, more slowly. The others have nothing of their size to keep.
     """
     picture = style_statistics(name, features, positions=positions, poly_c=poly_c)
     target = {key: mx.sym.Variable(f"style.{name}.{layer}.{key}") for key in picture}
-    return style_distance(
-        name, picture, target, layer, channels=channels, positions=positions, poly_c=poly_c, bandwidth=bandwidth
-    )
+    sizes: dict[str, int] = {"channels": channels, "positions": positions}
+    return style_distance(name, picture, target, layer, **sizes, poly_c=poly_c, bandwidth=bandwidth, keep=keep)
 
 
 def style_distance(
@@ -258,10 +287,11 @@ def style_distance(
     positions: int,
     poly_c: float = 0.0,
     bandwidth: float = 1.0,
+    keep: bool = True,
 ):
     """style_loss from the statistics of the picture and of the style picture, {statistic: symbol}, see
     style_statistics. Its inputs are theirs, and the drawn pairs."""
-    chosen, label = method(name, poly_c, bandwidth), f"style.{name}.{layer}"
+    chosen, label = method(name, poly_c, bandwidth, keep), f"style.{name}.{layer}"
     inputs = dict(target)
     if chosen.samples_pairs:
         inputs |= {key: mx.sym.Variable(f"{label}.{key}", dtype="int32") for key in ("pairs", "style_pairs")}

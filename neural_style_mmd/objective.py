@@ -26,10 +26,14 @@ from .network import copied, first_layer_samples, parameters_in, vgg19_symbol
 from .presets import layer_scale
 
 FIRST_LAYER = "relu1_1"
-"""Its terms have a graph of their own, which is forward and backward before the other starts: their arrays are the
+"""Its terms have a graph of their own, which is forward and backward after the other has ended: their arrays are the
 largest and need no place beside the network's. conv1_1 is computed twice for it, 0.5 % of the network's work, in
 float32 whatever the precision. The gaussian method does not keep the style picture's samples of it, which would be
 larger than all its other targets together, but computes them from the style picture whenever they are needed."""
+
+KEPT_PIXELS = 512**2
+"""Up to this size the gaussian method keeps its gradients until the backward pass. In larger pictures the layers after
+the first compute them again there, for memory; the first layer's part has that of the network to itself."""
 
 
 _STYLE_PICTURE = "style.picture"
@@ -162,10 +166,10 @@ class Objective:
         self._data, self._gradient = (mx.nd.zeros(self.shape, ctx=self._device) for _ in range(2))
         self._pairs = self._pair_inputs()
         parameters = parameters_in(precision, self._parameters)
-        # The network's part is bound first, though it runs second: the others find place in its memory.
-        network = self._bound(rest, parameters, None) if rest else None
+        network = self._bound(rest, parameters, None) if rest else None  # the others find place in its memory
         others = [self._bound(symbols, self._parameters, network) if symbols else None for symbols in (first, last)]
-        self._parts = [part for part in (others[0], network, others[1]) if part is not None]
+        # It runs first too: what it needs most of stands then beside no other part's gradient.
+        self._parts = [part for part in (network, *others) if part is not None]
         self.precision = precision
         self._draw = -1
 
@@ -213,6 +217,7 @@ class Objective:
             "positions": _positions(layer, self.shape),
             "poly_c": self.config.poly_c,
             "bandwidth": self.config.bandwidth,
+            "keep": layer == FIRST_LAYER or self.shape[2] * self.shape[3] <= KEPT_PIXELS,
         }
         if _samples_the_picture(method, layer):
             pictures = data, mx.sym.Variable(_STYLE_PICTURE)

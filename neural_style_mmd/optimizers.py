@@ -76,21 +76,27 @@ def _first_order(
     for name, array in _named(slots).items():
         if name in state.slots:
             array[:] = state.slots[name]
-    x, limit = state.x.astype(np.float32), config.clip * state.x.size
-    for iteration in range(state.iteration + 1, 2**62):
-        evaluation = evaluate(x, iteration)
+    limit = config.clip * state.x.size
+
+    def step(before: np.ndarray, iteration: int) -> tuple[np.ndarray, bool]:
+        """The picture after one update, and whether it was the last. Nothing else is left: pictures are large."""
+        evaluation = evaluate(before, iteration)
         gradient, length, clipped = clip_norm(evaluation.gradient, limit)
         if evaluation.unclipped is not None:
             gradient = gradient + evaluation.unclipped
         optimizer.update(0, variable, mx.nd.array(gradient), slots)
-        before, x = x, variable.asnumpy()
+        x = variable.asnumpy()
 
-        def resume_from(x=x, iteration=iteration) -> State:
+        def resume_from() -> State:
             return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()})
 
         change = _relative_change(x, before)
-        if on_iterate(Iterate(iteration, x, evaluation, iteration, change, length, clipped, resume_from)):
-            return
+        return x, on_iterate(Iterate(iteration, x, evaluation, iteration, change, length, clipped, resume_from))
+
+    x, ended, iteration = state.x.astype(np.float32), False, state.iteration
+    while not ended:
+        iteration += 1
+        x, ended = step(x, iteration)
 
 
 def _mxnet_optimizer(config: TransferConfig, updates: int):

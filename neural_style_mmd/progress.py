@@ -35,7 +35,7 @@ def setting_lines(setting: Setting) -> list[str]:
     network = setting.network
     lines = [f"network: {network['kind']} ({network['name']}, sha256 {network['sha256'][:12]}), {network['origin']}"]
     for name, entry in setting.inputs.items():
-        shape = setting.style_shape if name == "style" else setting.start.shape
+        shape = setting.style_shape if name == "style" else setting.objective.shape
         size = " x ".join(map(str, entry["size"]))
         lines.append(f"{name}: {entry['name']}, {size}, used at {shape[3]} x {shape[2]}")
     return lines

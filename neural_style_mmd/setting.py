@@ -34,7 +34,8 @@ class Setting:
 
     network: the record's entry of the weights; the objective alone keeps the parameters, and only those it needs.
     style_shape: (1, 3, H_S, W_S), the style picture as it is compared.
-    start, point: preprocessed pictures (1, 3, H, W): where the run begins and where beta' is measured.
+    start: the preprocessed picture (1, 3, H, W) that the run begins with.
+    content: the content picture at its size in the run, uint8 (H, W, 3); None without one.
     """
 
     config: TransferConfig
@@ -43,12 +44,27 @@ class Setting:
     inputs: dict[str, Any]
     style_shape: tuple[int, ...]
     start: np.ndarray
-    point: np.ndarray
-    point_name: str
+    content: np.ndarray | None
+
+    @property
+    def point(self) -> np.ndarray:
+        """The preprocessed picture (1, 3, H, W) at which beta' is measured; made anew, for a run needs it but once."""
+        return self._named_point()[0]
+
+    @property
+    def point_name(self) -> str:
+        """What `point` is, in words."""
+        return self._named_point()[1]
 
     def measure_balance(self) -> calibration.Balance:
         """Calibrate here."""
-        return calibration.balance(self.objective, self.point, self.point_name, self.start)
+        return calibration.balance(self.objective, *self._named_point(), self.start)
+
+    def _named_point(self) -> tuple[np.ndarray, str]:
+        x = None
+        if self.content is not None:
+            x = preprocess(self.content, tuple(self.network["mean_rgb"]), self.config.input_range)
+        return calibration.calibration_point(self.config, self.objective.shape, x)
 
     def picture(self, x: np.ndarray) -> np.ndarray:
         """The iterate `x` (1, 3, H, W) as it is saved: uint8 (H, W, 3), denoised where the setting is so."""
@@ -96,15 +112,15 @@ def bind(inputs: Inputs, config: TransferConfig, weights: Weights, device: str) 
     pictures = {name: picture for name, (picture, _) in inputs.items()}
     mean = weights.preprocessing.mean_rgb
     style_pixels = resize(pictures["style"].pixels, config.style_size or config.size)
-    x_content = None
+    content, x_content = None, None
     if "content" in pictures:
-        x_content = preprocess(resize(pictures["content"].pixels, config.size), mean, config.input_range)
+        content = resize(pictures["content"].pixels, config.size)
+        x_content = preprocess(content, mean, config.input_range)
         if config.style_shape == "content":
             style_pixels = resize_to(pictures["style"].pixels, (x_content.shape[3], x_content.shape[2]))
     x_style = preprocess(style_pixels, mean, config.input_range)
     shape = x_style.shape if x_content is None else x_content.shape
     objective = Objective(config, weights, x_style, x_content, shape, device)
-    point, point_name = calibration.calibration_point(config, shape, x_content)
     return Setting(
         config=config,
         objective=objective,
@@ -112,8 +128,7 @@ def bind(inputs: Inputs, config: TransferConfig, weights: Weights, device: str) 
         inputs={name: record.describe_picture(picture, path) for name, (picture, path) in inputs.items()},
         style_shape=x_style.shape,
         start=_start(config, shape, x_content, pictures.get("init"), mean),
-        point=point,
-        point_name=point_name,
+        content=content,
     )
 
 

@@ -185,7 +185,7 @@ class _Run:
         self._setting.objective.use(each)
         minimise(self._evaluate, self._state, config, self._after)
         # What a checkpoint holds, or where there can be none, in the midst of L-BFGS, the picture alone.
-        self._state = self._last.state() or State(self._last.x, self._last.iteration)
+        self._state = self._resume_from() or State(self._x, len(self._trace))
 
     def _judge(self, entry: Mapping[str, Any]) -> Outcome | None:
         """How the run, or its iterations in one precision, end with this entry of the trace."""
@@ -230,7 +230,7 @@ class _Run:
     def _after(self, iterate) -> bool:
         if not np.isfinite(iterate.x).all():
             raise _Diverged
-        self._x, self._last, config = iterate.x, iterate, self._setting.config
+        self._x, self._resume_from, config = iterate.x, iterate.state, self._setting.config
         terms = iterate.evaluation.terms
         summands = {name: self.balance.term_weights[name] * value for name, value in terms.items()}
         self._trace.append(

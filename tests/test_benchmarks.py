@@ -208,7 +208,7 @@ def test_the_bound_graph_is_in_the_precision_that_is_measured(tmp_path):
     for name, size in (("float32", 4), ("bf16", 2)):
         setting = prepare(**pictures, config=ours.settings("linear", pictures["content"], name))
         ours._graph(setting)()
-        weight = setting.objective._parts[-1].executor.arg_dict["conv1_2_weight"]
+        weight = setting.objective._parts[0].executor.arg_dict["conv1_2_weight"]
         assert np.dtype(weight.dtype).itemsize == size
 
 
