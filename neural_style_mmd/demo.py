@@ -46,13 +46,13 @@ def make_demo(
     make_folder(folder)
     content, style = pictures or _write_samples(folder)
     size = SETTINGS["size"]
-    shown = {"content": read_picture(content), "style": read_picture(style)}
-    cells = [(label, resize(picture.pixels, size)) for label, picture in shown.items()]
-    cells[0] = "content", crop_to_multiple(cells[0][1], STRIDE)
-    for note in shown["content"].notes:  # the style's are said by the runs, which read its file
-        say(note)
+    picture = read_picture(content)
+    for note in picture.notes:  # the style's are said by the runs, which read its file
+        say(f"content: {note}")
+    trimmed = crop_to_multiple(resize(picture.pixels, size), STRIDE)
     content = str(folder / f"content-{size}.png")
-    save_picture(content, cells[0][1])
+    save_picture(content, trimmed)
+    cells = [("content", trimmed), ("style", resize(read_picture(style).pixels, size))]
     weights = model_zoo.load(notify=say)
     for method in METHODS:
         say(f"{method}:")

@@ -58,7 +58,7 @@ class Setting:
 
     def measure_balance(self) -> calibration.Balance:
         """Calibrate here."""
-        return calibration.balance(self.objective, *self._named_point(), self.start)
+        return calibration.balance(self.objective, self.point, self.point_name, self.start)
 
     def _named_point(self) -> tuple[np.ndarray, str]:
         x = None
@@ -85,6 +85,9 @@ def prepare(
     """Read, check and measure everything; InputError for what cannot be used."""
     require_precision(config, device)
     inputs = read_inputs(content, style, config)
+    for name, (picture, _) in inputs.items():
+        for note in picture.notes:
+            notify(f"{name}: {note}")
     return bind(inputs, config, load_network(config, threads, notify, weights), device)
 
 

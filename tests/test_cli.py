@@ -105,6 +105,13 @@ def test_quiet_says_nothing(transfer):
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_what_reading_a_picture_chose_is_said(transfer, pictures, tmp_path):
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    result = transfer(sources=(pictures[0], tmp_path / "moving.gif"))
+    assert result.exit_code == 0 and "style: first of 2 frames" in result.stderr.splitlines()
+
+
 def test_snapshots(transfer, tmp_path):
     transfer("--snapshot-every", "2")
     names = sorted(path.name for path in tmp_path.iterdir())
