@@ -273,25 +273,13 @@ def style_loss(
     """
     picture = style_statistics(name, features, positions=positions, poly_c=poly_c)
     target = {key: mx.sym.Variable(f"style.{name}.{layer}.{key}") for key in picture}
-    sizes: dict[str, int] = {"channels": channels, "positions": positions}
-    return style_distance(name, picture, target, layer, **sizes, poly_c=poly_c, bandwidth=bandwidth, keep=keep)
+    chosen = method(name, poly_c, bandwidth, keep)
+    return style_distance(chosen, picture, target, f"style.{name}.{layer}", channels, positions)
 
 
-def style_distance(
-    name: str,
-    picture: Symbols,
-    target: Symbols,
-    layer: str,
-    *,
-    channels: int,
-    positions: int,
-    poly_c: float = 0.0,
-    bandwidth: float = 1.0,
-    keep: bool = True,
-):
-    """style_loss from the statistics of the picture and of the style picture, {statistic: symbol}, see
-    style_statistics. Its inputs are theirs, and the drawn pairs."""
-    chosen, label = method(name, poly_c, bandwidth, keep), f"style.{name}.{layer}"
+def style_distance(chosen: Method, picture: Symbols, target: Symbols, label: str, channels: int, positions: int):
+    """The loss called `label` from the statistics of the picture and of the style picture, {statistic: symbol}, see
+    style_statistics. Its inputs are theirs, and the drawn pairs `<label>.pairs` and `<label>.style_pairs`."""
     inputs = dict(target)
     if chosen.samples_pairs:
         inputs |= {key: mx.sym.Variable(f"{label}.{key}", dtype="int32") for key in ("pairs", "style_pairs")}

@@ -212,18 +212,18 @@ class Objective:
 
     def _style_loss(self, method: str, layer: str, features, data):
         """The loss of one layer, from its features or, see FIRST_LAYER, from the pictures."""
-        sizes: dict[str, Any] = {
-            "channels": LAYERS[layer].channels,
-            "positions": _positions(layer, self.shape),
+        choice: dict[str, Any] = {
             "poly_c": self.config.poly_c,
             "bandwidth": self.config.bandwidth,
             "keep": layer == FIRST_LAYER or self.shape[2] * self.shape[3] <= KEPT_PIXELS,
         }
+        sizes: dict[str, Any] = {"channels": LAYERS[layer].channels, "positions": _positions(layer, self.shape)}
         if _samples_the_picture(method, layer):
             pictures = data, mx.sym.Variable(_STYLE_PICTURE)
             picture, target = (first_layer_samples(features, each) for each in pictures)
-            return losses.style_distance(method, picture, target, layer, **sizes)
-        return losses.style_loss(method, features, layer, **sizes)
+            chosen = losses.method(method, **choice)
+            return losses.style_distance(chosen, picture, target, style_term(method, layer), **sizes)
+        return losses.style_loss(method, features, layer, **sizes, **choice)
 
     def _pair_inputs(self) -> dict:
         """Arrays int32 (n, 2) for the pairs of each sampling method and layer; filled by _draw_pairs."""
