@@ -10,7 +10,7 @@ import numpy as np
 FIXED_DRAW = 0
 """The draw of the Gaussian method's pairs that ratios, metrics and reported objectives use; iterations use 1, 2, ..."""
 
-NOISE_STREAM, PAIRS_STREAM = 0, 1
+NOISE_STREAM, PAIRS_STREAM, PROBE_STREAM = 0, 1, 2
 
 
 def noise(shape: tuple[int, ...], amplitude: float, seed: int, draw: int = 0) -> np.ndarray:

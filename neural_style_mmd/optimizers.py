@@ -7,14 +7,19 @@ What the paper leaves open is the MXNet example's: SGD with rate 1e-3, momentum 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ._mxnet import mx
 from .checkpoint import State
-from .config import TransferConfig
+from .config import DIAGONAL, TransferConfig
 from .evaluation import FIXED_DRAW, Evaluation, norm
+from .preconditioning import Curvature, probe, relative
+
+FIRST_ORDER_POWER = 1.5
+"""The power of the curvature that sgd and nag divide their steps by. The greatest curvature that is left bounds their
+rate, and a few places have it that the blur hides; L-BFGS learns those itself, and divides by the first power."""
 
 LBFGS_DRAW = FIXED_DRAW + 1
 """L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs for the whole run. It is not the
@@ -70,9 +75,11 @@ def clip_norm(gradient: np.ndarray, limit: float) -> tuple[np.ndarray, float, bo
 def _first_order(
     evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]
 ) -> None:
+    """MXNet's optimizer of x / unit, whose gradient is unit times that of x; the unit is 1 without a preconditioner."""
     optimizer = _mxnet_optimizer(config, state.iteration)
-    variable = mx.nd.array(state.x)
-    slots = optimizer.create_state(0, variable)
+    slots = optimizer.create_state(0, mx.nd.array(state.x))
+    kept = _first_order_unit(evaluate, state, config)
+    unit = kept.get("unit", 1.0)
     for name, array in _named(slots).items():
         if name in state.slots:
             array[:] = state.slots[name]
@@ -84,11 +91,12 @@ def _first_order(
         gradient, length, clipped = clip_norm(evaluation.gradient, limit)
         if evaluation.unclipped is not None:
             gradient = gradient + evaluation.unclipped
-        optimizer.update(0, variable, mx.nd.array(gradient), slots)
-        x = variable.asnumpy()
+        variable = mx.nd.array(before / unit)
+        optimizer.update(0, variable, mx.nd.array(gradient * unit), slots)
+        x = variable.asnumpy() * unit
 
         def resume_from() -> State:
-            return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()})
+            return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()} | kept)
 
         change = _relative_change(x, before)
         return x, on_iterate(Iterate(iteration, x, evaluation, iteration, change, length, clipped, resume_from))
@@ -97,6 +105,26 @@ def _first_order(
     while not ended:
         iteration += 1
         x, ended = step(x, iteration)
+
+
+def _first_order_unit(evaluate: Evaluate, state: State, config: TransferConfig) -> dict[str, np.ndarray]:
+    """The state's "unit", float32 (1, 3, H, W), measured at the start; nothing without a preconditioner, nor for adam,
+    which scales each entry by itself."""
+    if config.preconditioner != DIAGONAL or config.used_optimizer == "adam":
+        return {}
+    if "unit" in state.slots:
+        return {"unit": state.slots["unit"]}
+    x = state.x.astype(np.float32)
+    curvature, typical = relative(_probed(evaluate, x, state.iteration + 1, config).estimate())
+    return {"unit": (1 / np.sqrt(typical * curvature**FIRST_ORDER_POWER)).astype(np.float32)}
+
+
+def _probed(evaluate: Evaluate, x: np.ndarray, draw: int, config: TransferConfig) -> Curvature:
+    """The curvature at `x` from one random step; the last evaluation is at `x`."""
+    step, curvature = probe(x.shape, config.seed), Curvature(x.shape)
+    there = evaluate(x + step, draw).whole_gradient
+    curvature.add(step, there - evaluate(x, draw).whole_gradient)
+    return curvature
 
 
 def _mxnet_optimizer(config: TransferConfig, updates: int):
@@ -121,13 +149,20 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
     """SciPy's L-BFGS-B without bounds, in stretches of config.lbfgs_restart iterations.
 
     SciPy's first step has length 1 whatever the function, so it works in a unit of its own: at the start one grey level
-    for the average pixel, later the last step's length, or a new stretch would look like the end of all change.
+    for the average pixel, later the last step's length, or a new stretch would look like the end of all change. With a
+    preconditioner each entry has a unit: at the start from a random step, later from the steps of the stretch before.
     """
     import scipy.optimize  # 37 MB that the other methods do without
 
+    evaluate, diagonal = _Remembering(evaluate), config.preconditioner == DIAGONAL
     stretch, length = state, config.lbfgs_restart
+    if "unit" not in stretch.slots:
+        unit = np.array(np.sqrt(state.x.size))
+        if diagonal:
+            unit = unit * _lbfgs_unit(_probed(evaluate, state.x.astype(np.float32), LBFGS_DRAW, config))
+        stretch = replace(stretch, slots={"unit": unit})
     while True:
-        run = _Stretch(evaluate, stretch, length, on_iterate)
+        run = _Stretch(evaluate, stretch, length, on_iterate, Curvature(state.x.shape) if diagonal else None)
         try:
             scipy.optimize.minimize(
                 run.value_and_gradient,
@@ -147,38 +182,69 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
         stretch = run.end()
 
 
+def _lbfgs_unit(curvature: Curvature) -> np.ndarray:
+    """float64 (1, 3, H, W), of geometric mean 1."""
+    return 1 / np.sqrt(relative(curvature.estimate())[0])
+
+
 class _Stop(Exception):
     """Ends SciPy's loop."""
 
 
-class _Stretch:
-    """What SciPy calls during one stretch of `length` iterations of L-BFGS."""
+class _Remembering:
+    """Evaluations, the last one without computing it again: a stretch begins where the one before it ended."""
 
-    def __init__(self, evaluate: Evaluate, start: State, length: int, on_iterate: Callable[[Iterate], bool]) -> None:
+    def __init__(self, evaluate: Evaluate) -> None:
+        self._evaluate = evaluate
+        self._point: tuple[np.ndarray, int] | None = None
+        self._last: Evaluation
+
+    def __call__(self, x: np.ndarray, draw: int) -> Evaluation:
+        if self._point is None or draw != self._point[1] or not np.array_equal(x, self._point[0]):
+            self._last, self._point = self._evaluate(x, draw), (x, draw)
+        return self._last
+
+
+class _Stretch:
+    """What SciPy calls during one stretch of `length` iterations of L-BFGS; `curvature` learns from its steps."""
+
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        start: State,
+        length: int,
+        on_iterate: Callable[[Iterate], bool],
+        curvature: Curvature | None,
+    ) -> None:
         self._evaluate, self._shape, self._on_iterate = evaluate, start.x.shape, on_iterate
-        self._length = length
-        self._start, self._unit = start, float(start.slots.get("unit", np.sqrt(start.x.size)))
-        self._step = self._unit
+        self._length, self._curvature = length, curvature
+        self._start, self._unit = start, start.slots["unit"]
+        self._step = float(np.mean(self._unit))
+        self._gradient: np.ndarray | None = None  # at self.x
         self.iteration, self.x = start.iteration, start.x.astype(np.float64)
         self.last: Evaluation
 
     def start(self) -> np.ndarray:
         """The first point, in SciPy's units."""
-        return self.x.ravel() / self._unit
+        return (self.x / self._unit).ravel()
 
     def end(self) -> State:
         """From where the next stretch goes on."""
-        return State(self.x, self.iteration, {"unit": np.array(self._step)})
+        unit = np.array(self._step)
+        return State(self.x, self.iteration, {"unit": unit * _lbfgs_unit(self._curvature) if self._curvature else unit})
 
     def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """In SciPy's units."""
         self.last = self._evaluate(self._picture(point).astype(np.float32), LBFGS_DRAW)
-        return self.last.total, self.last.whole_gradient.astype(np.float64).ravel() * self._unit
+        gradient = self.last.whole_gradient
+        if self._gradient is None:  # SciPy asks for the start first
+            self._gradient = gradient
+        return self.last.total, (gradient.astype(np.float64) * self._unit).ravel()
 
     def accepted(self, point: np.ndarray) -> None:
         """SciPy's callback; the last evaluation was at `point`, because the line search ends where it accepts."""
         before, self.x, self.iteration = self.x, self._picture(point), self.iteration + 1
-        self._step = norm(self.x - before) or self._unit
+        self._learn(self.x - before, self.last.whole_gradient)
         ends = self.iteration - self._start.iteration == self._length
         resume_from = self.end() if ends else None
         length = norm(self.last.gradient)
@@ -188,8 +254,15 @@ class _Stretch:
         if self._on_iterate(iterate):
             raise _Stop
 
+    def _learn(self, step: np.ndarray, gradient: np.ndarray) -> None:
+        if length := norm(step):
+            self._step = length
+            if self._curvature is not None:
+                self._curvature.add(step, gradient - self._gradient)
+        self._gradient = gradient
+
     def _picture(self, point: np.ndarray) -> np.ndarray:
-        return (point * self._unit).reshape(self._shape)
+        return point.reshape(self._shape) * self._unit
 
 
 def _relative_change(x: np.ndarray, before: np.ndarray) -> float:
