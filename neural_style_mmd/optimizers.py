@@ -16,6 +16,7 @@ from .checkpoint import State
 from .config import DIAGONAL, TransferConfig
 from .evaluation import FIXED_DRAW, Evaluation, norm
 from .preconditioning import Curvature, probe, relative
+from .threads import one_blas_thread
 
 FIRST_ORDER_POWER = 1.5
 """The power of the curvature that sgd and nag divide their steps by. The greatest curvature that is left bounds their
@@ -164,14 +165,15 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
     while True:
         run = _Stretch(evaluate, stretch, length, on_iterate, Curvature(state.x.shape) if diagonal else None)
         try:
-            scipy.optimize.minimize(
-                run.value_and_gradient,
-                run.start(),
-                jac=True,
-                method="L-BFGS-B",
-                callback=run.accepted,
-                options={"maxiter": length, "maxfun": 20 * length, "maxcor": 10, "ftol": 0, "gtol": 0},
-            )
+            with one_blas_thread():
+                scipy.optimize.minimize(
+                    run.value_and_gradient,
+                    run.start(),
+                    jac=True,
+                    method="L-BFGS-B",
+                    callback=run.accepted,
+                    options={"maxiter": length, "maxfun": 20 * length, "maxcor": 10, "ftol": 0, "gtol": 0},
+                )
         except _Stop:
             return
         if run.iteration == stretch.iteration:  # the line search failed from a fresh start: nothing lower is to be had

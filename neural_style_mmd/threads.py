@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from model_zoo.errors import InputError
 
 VARIABLE = "OMP_NUM_THREADS"
+_GET, _SET = "scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"
 
 
 def usable_cores() -> int:
@@ -39,3 +44,24 @@ def chosen_threads() -> int | None:
     """The number that is fixed, None where none is."""
     value = os.environ.get(VARIABLE, "")
     return int(value) if value.isdigit() else None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """The OpenBLAS that SciPy's wheel for Linux brings runs in one thread meanwhile; nothing elsewhere.
+
+    With several they and MXNet's keep each other waiting, which took L-BFGS twice the time at long edge 96
+    (docs/PERFORMANCE.md). OPENBLAS_NUM_THREADS would come too late where SciPy is loaded already, and bind NumPy's too.
+    """
+    import scipy
+
+    paths = Path(scipy.__file__).parent.with_name("scipy.libs").glob("libscipy_openblas*.so*")
+    libraries = [library for library in map(ctypes.CDLL, map(str, paths)) if hasattr(library, _SET)]
+    before = [getattr(library, _GET)() for library in libraries]
+    for library in libraries:
+        getattr(library, _SET)(1)
+    try:
+        yield
+    finally:
+        for library, threads in zip(libraries, before, strict=True):
+            getattr(library, _SET)(threads)

@@ -1,9 +1,12 @@
 """The four optimisers on a small quadratic, against the formulas that MXNet documents, in NumPy."""
 
+import ctypes
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.evaluation import FIXED_DRAW, Evaluation
@@ -14,6 +17,7 @@ RANDOM = np.random.default_rng(0)
 CURVATURE = RANDOM.uniform(0.5, 4, SHAPE)
 MINIMUM = RANDOM.normal(0, 30, SHAPE)
 START = RANDOM.normal(0, 10, SHAPE).astype(np.float32)
+SCIPY_BLAS = sorted(Path(scipy.__file__).parent.with_name("scipy.libs").glob("libscipy_openblas*.so"))
 
 
 def gradient_at(x):
@@ -230,6 +234,21 @@ def test_lbfgs_ends_by_itself_where_nothing_lower_is_to_be_had():
     minimise(flat, State(START), TransferConfig(optimizer="lbfgs"), lambda iterate: found.append(iterate) or False)
     assert [iterate.change for iterate in found] == [0.0]
     np.testing.assert_array_equal(found[0].x, START)
+
+
+@pytest.mark.skipif(not SCIPY_BLAS, reason="SciPy brings no OpenBLAS of its own here")
+def test_lbfgs_runs_scipys_blas_in_one_thread_and_gives_the_others_back():
+    library = ctypes.CDLL(str(SCIPY_BLAS[0]))
+    library.scipy_openblas_set_num_threads(2)
+    before, seen = library.scipy_openblas_get_num_threads(), []
+
+    def evaluate(x, draw):
+        seen.append(library.scipy_openblas_get_num_threads())
+        return quadratic(x, draw)
+
+    iterates(3, evaluate, optimizer="lbfgs")
+    assert set(seen) == {1}
+    assert library.scipy_openblas_get_num_threads() == before
 
 
 def test_clipping_keeps_the_direction():
