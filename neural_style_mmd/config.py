@@ -20,7 +20,7 @@ METHODS = ("linear", "poly", "gaussian", "bn", "gram")  # paper, section 4, and 
 OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs", "auto")
 POOLING = ("avg", "max")
 FLOAT32, BF16 = PRECISIONS = ("float32", "bf16")
-NONE, DIAGONAL = PRECONDITIONERS = ("none", "diagonal")
+DIAGONAL = "diagonal"
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
@@ -33,7 +33,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "style_shape": ("own", "content"),
     "rounding": ("nearest", "floor"),
     "precision": PRECISIONS,
-    "preconditioner": PRECONDITIONERS,
+    "preconditioner": ("none", DIAGONAL),
 }
 """Setting -> the names that it may have."""
 

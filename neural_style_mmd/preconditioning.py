@@ -1,7 +1,7 @@
 """A unit of its own for each entry of the picture: short where the objective curves much (a diagonal preconditioner).
 
-Ours; neither the paper nor the release has one. How far the gradient changes with a step differs between pixels by a
-factor of ten and more, and an optimizer that moves all alike is held back by the most curved ones. Without MXNet.
+Ours; neither the paper nor the release has one. How far the gradient changes with a step differs much between pixels,
+and an optimizer that moves all alike is held back by the most curved ones. Without MXNet.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Curvature:
         self._steps, self._changes = np.zeros(shape), np.zeros(shape)
 
     def add(self, step: np.ndarray, change: np.ndarray) -> None:
-        """`change` of the gradient by `step`; each step counts alike, however long."""
+        """`change` of the gradient by `step`, which is not 0; each step counts alike, however long."""
         squares = step.astype(np.float64) ** 2
         weight = 1 / squares.sum()
         self._steps += weight * squares

@@ -239,6 +239,7 @@ def test_lbfgs_ends_by_itself_where_nothing_lower_is_to_be_had():
 @pytest.mark.skipif(not SCIPY_BLAS, reason="SciPy brings no OpenBLAS of its own here")
 def test_lbfgs_runs_scipys_blas_in_one_thread_and_gives_the_others_back():
     library = ctypes.CDLL(str(SCIPY_BLAS[0]))
+    restored = library.scipy_openblas_get_num_threads()
     library.scipy_openblas_set_num_threads(2)
     before, seen = library.scipy_openblas_get_num_threads(), []
 
@@ -247,8 +248,10 @@ def test_lbfgs_runs_scipys_blas_in_one_thread_and_gives_the_others_back():
         return quadratic(x, draw)
 
     iterates(3, evaluate, optimizer="lbfgs")
+    after = library.scipy_openblas_get_num_threads()
+    library.scipy_openblas_set_num_threads(restored)
     assert set(seen) == {1}
-    assert library.scipy_openblas_get_num_threads() == before
+    assert after == before == 2
 
 
 def test_clipping_keeps_the_direction():
