@@ -31,8 +31,8 @@ report: $(VENV)/installed ## Make the reports of out/ anew, without computing.
 verify: $(VENV)/installed ## Check the paper's equations and this package's claims on this machine (2 minutes).
 	@$(RUN) -m neural_style_mmd verify
 
-test: $(VENV)/installed ## The tests (without the slow ones).
-	@$(RUN) -m pytest -q
+test: $(VENV)/installed ## The tests (without the slow ones), in two processes.
+	@$(RUN) -m pytest -q -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed ## The slow tests.
 	@$(RUN) -m pytest -q -m slow

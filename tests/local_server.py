@@ -30,7 +30,7 @@ class Site:
     encoding: str | None = None
     redirect: dict[str, str] = field(default_factory=dict)
     wrong_range: bool = False  # 206 that begins a byte later, and says so
-    after: Any = None  # called after each request with the site
+    after: Any = None  # called with the site once a request's answer is fixed
     pace: float = 0.0  # seconds between blocks of 1000 bytes
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
@@ -49,8 +49,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(site)
         except (BrokenPipeError, ConnectionResetError):
             pass
-        if site.after:
-            site.after(site)
         self.close_connection = True
 
     def _answer(self, site: Site) -> None:
@@ -84,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not site.no_length:
             self.send_header("Content-Length", str(len(body) + site.claim))
         self.send_header("Content-Type", site.content_type)
+        if site.after:  # before anything is sent, so that the client's next request finds the site changed
+            site.after(site)
         self.end_headers()
         self._send(site, body)
 
