@@ -17,10 +17,11 @@ from model_zoo.vgg19 import require_layers
 from .presets import PRESETS, RELEASE_BETA_PRIME
 
 METHODS = ("linear", "poly", "gaussian", "bn", "gram")  # paper, section 4, and the Gram loss it starts from
-OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs", "auto")
+OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs")
 POOLING = ("avg", "max")
 FLOAT32, BF16 = PRECISIONS = ("float32", "bf16")
 DIAGONAL = "diagonal"
+PAIRS, BLOCKS = ESTIMATORS = ("pairs", "blocks")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
@@ -34,14 +35,12 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "rounding": ("nearest", "floor"),
     "precision": PRECISIONS,
     "preconditioner": ("none", DIAGONAL),
+    "estimator": ESTIMATORS,
 }
 """Setting -> the names that it may have."""
 
 DEFAULT_LEARNING_RATES = {"sgd": 1e-3, "nag": 1e-3, "adam": 5.0, "lbfgs": 1.0}
 """sgd: the MXNet example. nag: the same. adam: our choice, in units of the range 0 to 255. lbfgs: not used."""
-
-PRECONDITIONED_LEARNING_RATES = {"sgd": 0.3, "nag": 0.2}
-"""Ours, where a rate of 1 with momentum 0 is Newton's step for an entry that is alone."""
 
 
 class _FromPreset:
@@ -85,6 +84,10 @@ class TransferConfig:
         "Scale of each layer's style loss: paper, or release, which multiplies by M_l (not for gaussian)."
     )
     bandwidth: float = _choice("sigma^2 of the Gaussian kernel, in units of the pairs' mean squared distance.")
+    estimator: str = _choice(
+        "What the iterations of the gaussian method compare: pairs of samples, as the paper, or blocks of them, an "
+        "estimate of the same MMD^2 that scatters less. beta' and the reported objective are those of pairs."
+    )
     poly_c: float = _choice("c of the kernel (x.y + c)^2; 0 is the Gram loss.")
     layers: tuple[str, ...] = _choice("Style layers.")
     layer_weights: tuple[float, ...] = _choice("w_l of each style layer, Eq. 5; all 1 by default.")
@@ -102,18 +105,13 @@ class TransferConfig:
     init: str = _choice("Start: noise about the mean colour, content, or a picture's file.")
     init_amplitude: float = _choice("The noise is uniform within plus and minus this, of a range 0 to 255.")
     seed: int = _choice("Seed of the start, of the Gaussian method's pairs and of the calibration's noise.")
-    optimizer: str = _choice(
-        f"One of {', '.join(OPTIMIZERS)}. auto: lbfgs, or sgd where gaussian takes part, whose pairs change."
-    )
+    optimizer: str = _choice(f"One of {', '.join(OPTIMIZERS)}.")
     preconditioner: str = _choice(
-        "none, or diagonal: sgd, nag and lbfgs step less far where the gradient changes more, which is measured; adam "
-        "does so by itself."
+        "none, or diagonal: lbfgs steps less far where the gradient changes more, which is measured."
     )
     learning_rate: float = _choice(
         "Learning rate; 0 means the optimizer's own: "
         + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LEARNING_RATES.items() if k != "lbfgs")
-        + "; with a preconditioner "
-        + ", ".join(f"{k} {v:g}" for k, v in PRECONDITIONED_LEARNING_RATES.items())
         + "."
     )
     momentum: float = _choice("Momentum of sgd and nag.")
@@ -214,16 +212,7 @@ class TransferConfig:
     @property
     def step_size(self) -> float:
         """The learning rate that is used."""
-        own = PRECONDITIONED_LEARNING_RATES if self.preconditioner == DIAGONAL else {}
-        return self.learning_rate or (DEFAULT_LEARNING_RATES | own)[self.used_optimizer]
-
-    @property
-    def used_optimizer(self) -> str:
-        """The optimizer, "auto" being settled: L-BFGS needs one function, and would fit the one draw of the Gaussian
-        method's pairs that this takes."""
-        if self.optimizer != "auto":
-            return self.optimizer
-        return "sgd" if "gaussian" in self.method else "lbfgs"
+        return self.learning_rate or DEFAULT_LEARNING_RATES[self.optimizer]
 
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration in JSON's types."""

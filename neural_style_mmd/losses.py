@@ -21,6 +21,9 @@ import numpy as np
 from model_zoo.errors import InputError
 
 from ._mxnet import mx, recomputed
+from .blocks import block_distance, draw_blocks
+from .held_gradients import held_product, with_gradient_of
+from .row_sums import row_sums, row_sums_as_layer
 
 Symbols = dict  # {name: mx.sym.Symbol}
 
@@ -30,36 +33,21 @@ def _rows(features):
     return mx.sym.reshape(features, shape=(-3, -3))
 
 
-def _row_of_ones(matrix):
-    """(N, M) -> (1, M)."""
-    return mx.sym.ones_like(mx.sym.slice_axis(matrix, axis=0, begin=0, end=1))
-
-
-def _row_sums(matrix):
-    """(N, M) -> (N, 1). As a product with ones: MXNet's own sum over an axis is six times slower on a CPU."""
-    return mx.sym.dot(matrix, _row_of_ones(matrix), transpose_b=True)
-
-
-def _row_sums_as_layer(matrix):
-    """(N, M) -> (N, 1). Faster backward than the product; over rows as long as relu1_1's it rounds twice as much."""
-    return mx.sym.FullyConnected(matrix, _row_of_ones(matrix), no_bias=True, num_hidden=1)
-
-
 def _gradient_twice(symbol):
     """The value of `symbol`, with twice its gradient: for a symmetric expression in which one of two equal arguments
     carries no gradient."""
     return 2.0 * symbol - mx.sym.BlockGrad(symbol)
 
 
-def _sums_of_squares(matrix, row_sums: Callable):
+def _sums_of_squares(matrix, sums: Callable):
     """(N, M) -> (N, 1)."""
     with recomputed():
-        return row_sums(mx.sym.square(matrix))
+        return sums(mx.sym.square(matrix))
 
 
 def _squared_distance(a, b):
     """Sum of squared differences of two matrices, shape (1,)."""
-    return mx.sym.sum(_sums_of_squares(a - b, _row_sums_as_layer))
+    return mx.sym.sum(_sums_of_squares(a - b, row_sums_as_layer))
 
 
 # Statistics: features (1, N, H, W), M = H W -> {name: symbol}
@@ -67,7 +55,7 @@ def _squared_distance(a, b):
 
 def _mean(features, positions: int) -> Symbols:
     """mu_F (N, 1), Eq. 12."""
-    return {"mean": _row_sums(_rows(features)) / positions}
+    return {"mean": row_sums(_rows(features)) / positions}
 
 
 def _mean_and_std(features, positions: int) -> Symbols:
@@ -77,13 +65,13 @@ def _mean_and_std(features, positions: int) -> Symbols:
     differentiable there (the released code divides by it: NaN).
     """
     rows = _rows(features)
-    mean = _row_sums(rows) / positions
+    mean = row_sums(rows) / positions
     held_mean = mx.sym.BlockGrad(mean)
     centred = mx.sym.broadcast_sub(mx.sym.BlockGrad(rows), held_mean)
-    variance = _sums_of_squares(centred, _row_sums) / positions
+    variance = _sums_of_squares(centred, row_sums) / positions
     # This has the same gradient, 2 (F - mu) / M, and needs no centred features for it. Its value, which cancels, must
     # be taken from itself first.
-    slope = _sums_of_squares(rows, _row_sums) / positions - 2.0 * mean * held_mean
+    slope = _sums_of_squares(rows, row_sums) / positions - 2.0 * mean * held_mean
     variance = variance + (slope - mx.sym.BlockGrad(slope))
     varies = mx.sym.BlockGrad(variance > mx.sym.square(mean * 1e-5))
     safe = mx.sym.where(varies, variance, mx.sym.ones_like(variance))
@@ -178,7 +166,7 @@ def _gaussian_distance(keep: bool, picture: Symbols, inputs: Symbols, channels: 
 
     with nullcontext() if keep else recomputed():
         found = [differences(picture[key], inputs[key]) for key in picture]  # for each block of channels
-    squares = [[_row_sums_as_layer(mx.sym.square(each)) for each in block] for block in found]
+    squares = [[row_sums_as_layer(mx.sym.square(each)) for each in block] for block in found]
     within = mx.sym.ones_like(squares[0][0])
     drawn = mx.sym.ones_like(mx.sym.slice_axis(squares[0][1], axis=0, begin=0, end=2 * n))
     if positions > 2 * n:
@@ -198,12 +186,10 @@ def _gaussian_distance(keep: bool, picture: Symbols, inputs: Symbols, channels: 
     def product(x, xy, xx):
         """Of x and its gradient, (1,)."""
         with nullcontext() if keep else recomputed():
-            gradient = mx.sym.broadcast_mul(xy, pull_xy) - mx.sym.broadcast_mul(xx, pull_xx)
-            return mx.sym.dot(*(mx.sym.reshape(each, shape=(-1,)) for each in (x, mx.sym.BlockGrad(gradient))))
+            return held_product(x, mx.sym.broadcast_mul(xy, pull_xy) - mx.sym.broadcast_mul(xx, pull_xx))
 
     products = (product(picture[key], xy, xx) for key, (_, xy, xx) in zip(picture, found, strict=True))
-    carrier = reduce(operator.add, products)
-    return mx.sym.BlockGrad(mx.sym.reshape(value, shape=(1,))) + (carrier - mx.sym.BlockGrad(carrier))
+    return with_gradient_of(reduce(operator.add, products), value)
 
 
 @dataclass(frozen=True)
@@ -225,23 +211,31 @@ def _poly(c: float) -> Method:
     return Method(_gram if c == 0 else _gram_and_mean, partial(_poly_distance, c=c))
 
 
-_METHODS: dict[str, Callable[[float, float, bool], Method]] = {
-    "linear": lambda c, bandwidth, keep: Method(_mean, _linear_distance),
-    "poly": lambda c, bandwidth, keep: _poly(c),
-    "gaussian": lambda c, bandwidth, keep: Method(
-        _samples, partial(_gaussian_distance, keep, bandwidth=bandwidth), samples_pairs=True
-    ),
-    "bn": lambda c, bandwidth, keep: Method(_mean_and_std, _bn_distance),
-    "gram": lambda c, bandwidth, keep: Method(_gram, _gram_distance),
+def _gaussian(bandwidth: float, keep: bool, blocks: tuple[int, int] | None) -> Method:
+    distance = partial(block_distance, blocks) if blocks else partial(_gaussian_distance, keep)
+    return Method(_samples, partial(distance, bandwidth=bandwidth), samples_pairs=True)
+
+
+_METHODS: dict[str, Callable[..., Method]] = {
+    "linear": lambda c, *_: Method(_mean, _linear_distance),
+    "poly": lambda c, *_: _poly(c),
+    "gaussian": lambda c, *choices: _gaussian(*choices),
+    "bn": lambda c, *_: Method(_mean_and_std, _bn_distance),
+    "gram": lambda c, *_: Method(_gram, _gram_distance),
 }
 
 
-def method(name: str, poly_c: float = 0.0, bandwidth: float = 1.0, keep: bool = True) -> Method:
-    """The method called `name` (see config.METHODS); `poly_c` is the polynomial kernel's c, `bandwidth` the Gaussian
-    kernel's sigma^2 over the mean squared distance, and `keep` its choice of time over memory."""
+def method(
+    name: str,
+    poly_c: float = 0.0,
+    bandwidth: float = 1.0,
+    keep: bool = True,
+    blocks: tuple[int, int] | None = None,
+) -> Method:
+    """The method called `name` (see config.METHODS); the other arguments are those of style_loss."""
     if name not in _METHODS:
         raise InputError(f"unknown method {name!r}; known are {', '.join(_METHODS)}")
-    return _METHODS[name](poly_c, bandwidth, keep)
+    return _METHODS[name](poly_c, bandwidth, keep, blocks)
 
 
 def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0) -> Symbols:
@@ -262,18 +256,22 @@ def style_loss(
     poly_c: float = 0.0,
     bandwidth: float = 1.0,
     keep: bool = True,
+    blocks: tuple[int, int] | None = None,
 ):
     """The style loss of one layer (Eq. 6, 9, 10 or 11) as a symbol of shape (1,) called `style.<name>.<layer>`.
 
     features: symbol (1, N, H, W) with N = channels and H W = positions.
     Its inputs are variables called `style.<name>.<layer>.<statistic>`: what style_statistics gives for the style
-    picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs.
+    picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs, or of the shape `blocks`.
+    poly_c: the polynomial kernel's c. bandwidth: the Gaussian kernel's sigma^2 over the mean squared distance.
     keep: of "gaussian", whether samples and their gradient stay in memory until the backward pass, or are computed
         again there: the same numbers, more slowly. The others have nothing of their size to keep.
+    blocks: of "gaussian", the shape of blocks.draw_blocks, for an estimate of the same MMD^2 that scatters less than
+        the paper's, which None means. It keeps its gradient whatever `keep` is.
     """
     picture = style_statistics(name, features, positions=positions, poly_c=poly_c)
     target = {key: mx.sym.Variable(f"style.{name}.{layer}.{key}") for key in picture}
-    chosen = method(name, poly_c, bandwidth, keep)
+    chosen = method(name, poly_c, bandwidth, keep, blocks)
     return style_distance(chosen, picture, target, f"style.{name}.{layer}", channels, positions)
 
 
@@ -315,16 +313,4 @@ def draw_pairs(positions: int, style_positions: int, rng: np.random.Generator) -
     Returns int32 arrays (n, 2) called "pairs" and "style_pairs". Raises InputError where a side has fewer than two
     positions.
     """
-    if min(positions, style_positions) < 2:
-        raise InputError(
-            f"the gaussian method needs two positions in each layer, got {positions} and {style_positions}; "
-            "use a larger --size or --style-size, or leave out the deepest layer"
-        )
-    n = positions // 2
-    per_permutation = style_positions // 2  # whole pairs, so that no pair spans two permutations
-    style_pairs = [
-        rng.permutation(np.arange(style_positions, dtype=np.int32))[: 2 * per_permutation].reshape(-1, 2)
-        for _ in range(-(-n // per_permutation))
-    ]
-    pairs = rng.permutation(np.arange(positions, dtype=np.int32))[: 2 * n].reshape(-1, 2)
-    return {"pairs": pairs, "style_pairs": np.concatenate(style_pairs)[:n]}
+    return draw_blocks((positions // 2, 2), positions, style_positions, rng)

@@ -19,7 +19,8 @@ from model_zoo.weights import Weights
 
 from . import _mxnet, losses
 from ._mxnet import mx
-from .config import FLOAT32, TransferConfig
+from .blocks import block_shape, draw_blocks
+from .config import BLOCKS, FLOAT32, PAIRS, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .images import require_size
 from .network import copied, first_layer_samples, parameters_in, vgg19_symbol
@@ -52,7 +53,7 @@ class Objective:
     style: the style picture, preprocessed, float32 (1, 3, H_S, W_S), of any size.
     content: the content picture, preprocessed, float32 (1, 3, H, W); None without a content term.
     shape: (1, 3, H, W) of the picture that is made, the content's where there is one.
-    precision: of the network, "float32" at first; see use().
+    precision: of the network, "float32" at first; estimator: of the Gaussian method, "pairs" at first; see use().
     Raises InputError where a picture is too small for the deepest layer.
     """
 
@@ -82,14 +83,17 @@ class Objective:
         self._targets = self._measure_style(style)
         if content is not None:
             self._targets["content.features"] = self._measure_content(content)
-        self._bind(FLOAT32)
+        self._bind(FLOAT32, PAIRS)
 
-    def use(self, precision: str) -> None:
-        """Run the network in `precision` from now on, "float32" or "bf16"; the targets stay those of float32."""
-        if precision != self.precision:
+    def use(self, precision: str, estimator: str = PAIRS) -> None:
+        """Run the network in `precision` from now on, "float32" or "bf16", and compare the Gaussian method's samples by
+        `estimator`, "pairs" or "blocks"; the targets stay those of float32."""
+        if not self._pairs:
+            estimator = PAIRS  # no method samples
+        if (precision, estimator) != (self.precision, self.estimator):
             del self._parts  # before the other is bound: never the memory of two
             _mxnet.give_memory_back()
-            self._bind(precision)
+            self._bind(precision, estimator)
 
     def evaluate(self, x: np.ndarray, weights: Mapping[str, float], draw: int = FIXED_DRAW) -> Evaluation:
         """Every term at the picture `x` (1, 3, H, W), and the gradient of their sum weighted with `weights`.
@@ -157,7 +161,8 @@ class Objective:
         _mxnet.give_memory_back()
         return dict(zip(symbols, values, strict=True))
 
-    def _bind(self, precision: str) -> None:
+    def _bind(self, precision: str, estimator: str) -> None:
+        self.precision, self.estimator, self._draw = precision, estimator, -1
         first, rest, last = self._symbols(precision)
         bound = first.keys() | rest.keys() | last.keys()
         styles = (style_term(method, layer) for method in self.config.method for layer in self.config.layers)
@@ -170,8 +175,6 @@ class Objective:
         others = [self._bound(symbols, self._parameters, network) if symbols else None for symbols in (first, last)]
         # It runs first too: what it needs most of stands then beside no other part's gradient.
         self._parts = [part for part in (network, *others) if part is not None]
-        self.precision = precision
-        self._draw = -1
 
     def _bound(self, symbols: Mapping[str, Any], parameters: Mapping[str, Any], larger: _Part | None) -> _Part:
         """The terms of `symbols`, in the memory of the part `larger`."""
@@ -217,6 +220,8 @@ class Objective:
             "bandwidth": self.config.bandwidth,
             "keep": layer == FIRST_LAYER or self.shape[2] * self.shape[3] <= KEPT_PIXELS,
         }
+        if self.estimator == BLOCKS and losses.method(method).samples_pairs:
+            choice["blocks"] = self._drawn_shape(layer)
         sizes: dict[str, Any] = {"channels": LAYERS[layer].channels, "positions": _positions(layer, self.shape)}
         if _samples_the_picture(method, layer):
             pictures = data, mx.sym.Variable(_STYLE_PICTURE)
@@ -226,16 +231,26 @@ class Objective:
         return losses.style_loss(method, features, layer, **sizes, **choice)
 
     def _pair_inputs(self) -> dict:
-        """Arrays int32 (n, 2) for the pairs of each sampling method and layer; filled by _draw_pairs."""
+        """Arrays int32 for the pairs or blocks of each sampling method and layer; filled by _draw_pairs."""
         arrays = {}
         for method in self.config.method:
             if losses.method(method).samples_pairs:
                 for layer in self.config.layers:
-                    size = (_positions(layer, self.shape) // 2, 2)
+                    size = self._drawn_shape(layer)
                     for key in ("pairs", "style_pairs"):
                         name = f"{style_term(method, layer)}.{key}"
                         arrays[name] = mx.nd.zeros(size, ctx=self._device, dtype="int32")
         return arrays
+
+    def _drawn_shape(self, layer: str) -> tuple[int, int]:
+        """Of the arrays that hold the pairs, (n, 2), or the blocks."""
+        if self.estimator == BLOCKS:
+            return block_shape(*self._sample_numbers(layer), LAYERS[layer].stride)
+        return _positions(layer, self.shape) // 2, 2
+
+    def _sample_numbers(self, layer: str) -> tuple[int, int]:
+        """M_F and M_S."""
+        return _positions(layer, self.shape), _positions(layer, self._style_shape)
 
     def _draw_pairs(self, draw: int) -> None:
         """Each draw is a function of (seed, draw, layer) alone, so that a run can be resumed at any iteration."""
@@ -244,7 +259,7 @@ class Objective:
         order = list(LAYERS)
         for layer in self.config.layers:
             rng = np.random.default_rng((self.config.seed, PAIRS_STREAM, draw, order.index(layer)))
-            drawn = losses.draw_pairs(_positions(layer, self.shape), _positions(layer, self._style_shape), rng)
+            drawn = draw_blocks(self._drawn_shape(layer), *self._sample_numbers(layer), rng)
             for key, pairs in drawn.items():
                 self._pairs[f"{style_term('gaussian', layer)}.{key}"][:] = pairs
         self._draw = draw

@@ -15,17 +15,13 @@ from ._mxnet import mx
 from .checkpoint import State
 from .config import DIAGONAL, TransferConfig
 from .evaluation import FIXED_DRAW, Evaluation, norm
-from .preconditioning import Curvature, probe, relative
+from .preconditioning import Curvature, probe
 from .threads import one_blas_thread
 
-FIRST_ORDER_POWER = 1.5
-"""The power of the curvature that sgd and nag divide their steps by. The greatest curvature that is left bounds their
-rate, and a few places have it that the blur hides; L-BFGS learns those itself, and divides by the first power."""
-
 LBFGS_DRAW = FIXED_DRAW + 1
-"""L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs for the whole run. It is not the
-reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not show
-it."""
+"""L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs or blocks for the whole run. It is not
+the reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not
+show it."""
 
 Evaluate = Callable[[np.ndarray, int], Evaluation]
 
@@ -61,7 +57,7 @@ def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterat
     A first-order method never ends by itself; L-BFGS ends with an iterate of change 0 when its line search finds
     nothing lower.
     """
-    run = _lbfgs if config.used_optimizer == "lbfgs" else _first_order
+    run = _lbfgs if config.optimizer == "lbfgs" else _first_order
     run(evaluate, state, config, on_iterate)
 
 
@@ -76,11 +72,8 @@ def clip_norm(gradient: np.ndarray, limit: float) -> tuple[np.ndarray, float, bo
 def _first_order(
     evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]
 ) -> None:
-    """MXNet's optimizer of x / unit, whose gradient is unit times that of x; the unit is 1 without a preconditioner."""
     optimizer = _mxnet_optimizer(config, state.iteration)
     slots = optimizer.create_state(0, mx.nd.array(state.x))
-    kept = _first_order_unit(evaluate, state, config)
-    unit = kept.get("unit", 1.0)
     for name, array in _named(slots).items():
         if name in state.slots:
             array[:] = state.slots[name]
@@ -92,12 +85,12 @@ def _first_order(
         gradient, length, clipped = clip_norm(evaluation.gradient, limit)
         if evaluation.unclipped is not None:
             gradient = gradient + evaluation.unclipped
-        variable = mx.nd.array(before / unit)
-        optimizer.update(0, variable, mx.nd.array(gradient * unit), slots)
-        x = variable.asnumpy() * unit
+        variable = mx.nd.array(before)
+        optimizer.update(0, variable, mx.nd.array(gradient), slots)
+        x = variable.asnumpy()
 
         def resume_from() -> State:
-            return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()} | kept)
+            return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()})
 
         change = _relative_change(x, before)
         return x, on_iterate(Iterate(iteration, x, evaluation, iteration, change, length, clipped, resume_from))
@@ -108,34 +101,14 @@ def _first_order(
         x, ended = step(x, iteration)
 
 
-def _first_order_unit(evaluate: Evaluate, state: State, config: TransferConfig) -> dict[str, np.ndarray]:
-    """The state's "unit", float32 (1, 3, H, W), measured at the start; nothing without a preconditioner, nor for adam,
-    which scales each entry by itself."""
-    if config.preconditioner != DIAGONAL or config.used_optimizer == "adam":
-        return {}
-    if "unit" in state.slots:
-        return {"unit": state.slots["unit"]}
-    x = state.x.astype(np.float32)
-    curvature, typical = relative(_probed(evaluate, x, state.iteration + 1, config).estimate())
-    return {"unit": (1 / np.sqrt(typical * curvature**FIRST_ORDER_POWER)).astype(np.float32)}
-
-
-def _probed(evaluate: Evaluate, x: np.ndarray, draw: int, config: TransferConfig) -> Curvature:
-    """The curvature at `x` from one random step; the last evaluation is at `x`."""
-    step, curvature = probe(x.shape, config.seed), Curvature(x.shape)
-    there = evaluate(x + step, draw).whole_gradient
-    curvature.add(step, there - evaluate(x, draw).whole_gradient)
-    return curvature
-
-
 def _mxnet_optimizer(config: TransferConfig, updates: int):
     scheduler = None
     if config.decay_every:
         scheduler = mx.lr_scheduler.FactorScheduler(config.decay_every, config.decay_factor, base_lr=config.step_size)
     common = {"learning_rate": config.step_size, "lr_scheduler": scheduler, "begin_num_update": updates}
-    if config.used_optimizer == "adam":
+    if config.optimizer == "adam":
         return mx.optimizer.Adam(**common)
-    kind = {"sgd": mx.optimizer.SGD, "nag": mx.optimizer.NAG}[config.used_optimizer]
+    kind = {"sgd": mx.optimizer.SGD, "nag": mx.optimizer.NAG}[config.optimizer]
     return kind(momentum=config.momentum, wd=config.weight_decay, **common)
 
 
@@ -160,7 +133,7 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
     if "unit" not in stretch.slots:
         unit = np.array(np.sqrt(state.x.size))
         if diagonal:
-            unit = unit * _lbfgs_unit(_probed(evaluate, state.x.astype(np.float32), LBFGS_DRAW, config))
+            unit = unit * _probed(evaluate, state.x.astype(np.float32), config.seed).unit()
         stretch = replace(stretch, slots={"unit": unit})
     while True:
         run = _Stretch(evaluate, stretch, length, on_iterate, Curvature(state.x.shape) if diagonal else None)
@@ -184,9 +157,12 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
         stretch = run.end()
 
 
-def _lbfgs_unit(curvature: Curvature) -> np.ndarray:
-    """float64 (1, 3, H, W), of geometric mean 1."""
-    return 1 / np.sqrt(relative(curvature.estimate())[0])
+def _probed(evaluate: Evaluate, x: np.ndarray, seed: int) -> Curvature:
+    """The curvature at `x` from one random step; the last evaluation is at `x`."""
+    step, curvature = probe(x.shape, seed), Curvature(x.shape)
+    there = evaluate(x + step, LBFGS_DRAW).whole_gradient
+    curvature.add(step, there - evaluate(x, LBFGS_DRAW).whole_gradient)
+    return curvature
 
 
 class _Stop(Exception):
@@ -233,7 +209,7 @@ class _Stretch:
     def end(self) -> State:
         """From where the next stretch goes on."""
         unit = np.array(self._step)
-        return State(self.x, self.iteration, {"unit": unit * _lbfgs_unit(self._curvature) if self._curvature else unit})
+        return State(self.x, self.iteration, {"unit": unit * self._curvature.unit() if self._curvature else unit})
 
     def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """In SciPy's units."""

@@ -44,8 +44,7 @@ class Curvature:
         median = np.median(estimate)
         return np.maximum(estimate, LEAST * median) if median > 0 else np.ones_like(estimate)
 
-
-def relative(estimate: np.ndarray) -> tuple[np.ndarray, float]:
-    """`estimate` over its geometric mean, and that mean."""
-    mean = float(np.exp(np.log(estimate).mean()))
-    return estimate / mean, mean
+    def unit(self) -> np.ndarray:
+        """1 / sqrt(h), scaled to a geometric mean of 1: in such units the picture is curved alike everywhere."""
+        logarithms = np.log(self.estimate())
+        return np.exp(0.5 * (logarithms.mean() - logarithms))

@@ -182,7 +182,7 @@ class _Run:
         self._outcome = self._judge(self._trace[-1]) if self._trace else None
         if self._outcome is not None:
             return
-        self._setting.objective.use(each)
+        self._setting.objective.use(each, config.estimator)
         minimise(self._evaluate, self._state, config, self._after)
         # What a checkpoint holds, or where there can be none, in the midst of L-BFGS, the picture alone.
         self._state = self._resume_from() or State(self._x, len(self._trace))

@@ -108,19 +108,9 @@ def test_any_value_can_be_overridden_also_with_the_papers():
 
 
 def test_fast_changes_the_way_down_and_not_the_objective():
-    ways = {"init", "optimizer", "preconditioner", "learning_rate", "momentum", "weight_decay", "decay_factor"}
-    ways |= {"decay_every", "lbfgs_restart", "iterations", "stop_change"}
+    ways = {"init", "optimizer", "preconditioner", "lbfgs_restart", "estimator", "iterations", "stop_change"}
     assert {name for name in PRESETS["paper"] if PRESETS["fast"][name].value != PRESETS["paper"][name].value} <= ways
     assert PRESETS["fast"]["iterations"].value + 1 <= PRESETS["paper"]["iterations"].value / 5  # with `final`
-
-
-@pytest.mark.parametrize(
-    ("methods", "optimizer"),
-    [(("linear",), "lbfgs"), (("bn", "poly"), "lbfgs"), (("gaussian",), "sgd"), (("linear", "gaussian"), "sgd")],
-)
-def test_auto_takes_lbfgs_unless_pairs_are_drawn_anew(methods, optimizer):
-    assert TransferConfig(preset="fast", method=methods).used_optimizer == optimizer
-    assert TransferConfig(preset="fast", method=methods, optimizer="nag").used_optimizer == "nag"
 
 
 @pytest.mark.parametrize("method", ["linear", "poly", "bn", "gaussian"])

@@ -1,0 +1,126 @@
+"""Groups of positions drawn at random: pairs, of which the paper's estimate of the Gaussian method's MMD^2 is made, and
+larger blocks, whose estimate of the same MMD^2 scatters less. A pair is a block of two."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+import numpy as np
+
+from model_zoo.errors import InputError
+
+from ._mxnet import mx
+from .held_gradients import held_product, with_gradient_of
+from .row_sums import row_sums_as_layer
+
+SAMPLES = 16
+"""Samples of a block of relu1_1, at least; of a layer with a stride, the stride times as many. The deeper a layer is,
+the fewer positions it has, and the fewer blocks: of relu5_1 soon one, which compares all with all."""
+
+
+def block_shape(positions: int, style_positions: int, stride: int) -> tuple[int, int]:
+    """(blocks, samples in each) for a layer: as many blocks as hold SAMPLES stride samples each, or one, and no more
+    samples than the style picture has. Fewer positions than there are blocks are left over, where that is no bound.
+
+    Raises InputError where a side has fewer than two positions.
+    """
+    _require_two(positions, style_positions)
+    number = max(positions // (SAMPLES * stride), -(-positions // style_positions))
+    number = min(number, positions // 2)
+    return number, min(positions // number, style_positions)
+
+
+def draw_blocks(
+    shape: tuple[int, int], positions: int, style_positions: int, rng: np.random.Generator
+) -> Mapping[str, np.ndarray]:
+    """Disjoint blocks of the picture's positions, and as many of the style picture's, taken from permutations of them
+    (whole blocks only, so that no position is twice in one) that are repeated where the style picture has fewer.
+
+    shape: (blocks, samples in each). Returns int32 arrays of this shape called "pairs" and "style_pairs".
+    Raises InputError where a side has fewer than two positions.
+    """
+    _require_two(positions, style_positions)
+    number, size = shape
+
+    def permuted(limit: int, blocks: int) -> np.ndarray:
+        return rng.permutation(np.arange(limit, dtype=np.int32))[: blocks * size].reshape(-1, size)
+
+    per_permutation = style_positions // size
+    style_blocks = [permuted(style_positions, per_permutation) for _ in range(-(-number // per_permutation))]
+    return {"pairs": permuted(positions, number), "style_pairs": np.concatenate(style_blocks)[:number]}
+
+
+def _require_two(positions: int, style_positions: int) -> None:
+    if min(positions, style_positions) < 2:
+        raise InputError(
+            f"the gaussian method needs two positions in each layer, got {positions} and {style_positions}; "
+            "use a larger --size or --style-size, or leave out the deepest layer"
+        )
+
+
+def block_distance(
+    shape: tuple[int, int], picture: Mapping, inputs: Mapping, channels: int, positions: int, bandwidth: float
+):
+    """Unbiased estimate of MMD^2 for k(x, y) = exp(-|x - y|^2 / 2 sigma^2), a symbol (1,): the B-statistic of Zaremba,
+    Gretton and Blaschko (NIPS 2013), the mean over the blocks of Eq. 2 without the terms k(x, x). Not in the paper.
+
+    Of the style's own samples only neighbours in a block are compared, for their part does not depend on the picture.
+    sigma^2 is `bandwidth` times the mean squared distance, as with the paper's pairs, and carries no gradient. So the
+    gradient stands in the graph: the sum over j of k(x_i, y_j) (x_i - y_j), less that of k(x_i, x_j) (x_i - x_j), each
+    over the number of such couples, times 2 / sigma^2.
+
+    picture, inputs: samples {block of channels: (M_F, N_b)} and (M_S, N_b); in inputs also what draw_blocks gives.
+    """
+    number, size = shape
+    couples = {"xx": number * size * (size - 1), "xy": number * size**2, "yy": number * (size // 2)}
+    x = [mx.sym.take(mx.sym.BlockGrad(picture[key]), inputs["pairs"]) for key in picture]  # (B, b, N_b)
+    y = [mx.sym.take(inputs[key], inputs["style_pairs"]) for key in picture]
+
+    def means(of: Mapping):
+        ones = ((what, mx.sym.reshape(each, shape=(-1,))) for what, each in of.items())
+        return (mx.sym.dot(flat, mx.sym.ones_like(flat)) / couples[what] for what, flat in ones)
+
+    exponents = _minus_half_squared_distances(x, y, shape)
+    xx, xy, yy = means(exponents)
+    sigma2 = mx.sym.maximum(-0.5 * bandwidth * (xx + 2.0 * xy + yy), 1e-30)  # 0 when all samples agree
+    per_sigma2 = mx.sym.reshape(1.0 / sigma2, shape=(1, 1, 1))
+    kernels = {what: mx.sym.exp(mx.sym.broadcast_mul(each, per_sigma2)) for what, each in exponents.items()}
+    xx, xy, yy = means(kernels)
+    value = xx - number * size / couples["xx"] + yy - 2.0 * xy  # without k(x, x) = 1, which pulls at nothing
+
+    pull_xx, pull_xy = (mx.sym.broadcast_mul(kernels[w], (2.0 / couples[w]) * per_sigma2) for w in ("xx", "xy"))
+    own = mx.sym.reshape(row_sums_as_layer(mx.sym.reshape(pull_xy - pull_xx, shape=(-3, 0))), shape=(number, size, 1))
+    at = mx.sym.reshape(inputs["pairs"], shape=(1, -1))
+
+    def gradient(a, b):
+        """With respect to all samples (M_F, N_b); 0 for those left over."""
+        pulls = mx.sym.broadcast_mul(a, own) + mx.sym.batch_dot(pull_xx, a) - mx.sym.batch_dot(pull_xy, b)
+        return mx.sym.scatter_nd(mx.sym.reshape(pulls, shape=(-3, 0)), at, shape=(positions, channels // len(picture)))
+
+    carriers = (held_product(picture[key], gradient(*each)) for key, *each in zip(picture, x, y, strict=True))
+    return with_gradient_of(reduce(operator.add, carriers), value)
+
+
+def _minus_half_squared_distances(x: Sequence, y: Sequence, shape: tuple[int, int]) -> dict:
+    """-|a - b|^2 / 2 within the blocks, of samples (B, b, N_b) of each block of channels: all x to all x, "xx", and to
+    all y, "xy", both (B, b, b); of y the first half to the second, "yy", (B, b // 2, 1)."""
+    number, size = shape
+    half = size // 2
+
+    def half_squared_norms(samples, shape: tuple[int, int, int]):
+        rows = (mx.sym.reshape(each, shape=(-3, 0)) for each in samples)
+        norms = reduce(operator.add, (row_sums_as_layer(mx.sym.square(each)) for each in rows))
+        return mx.sym.reshape(0.5 * norms, shape=shape)
+
+    def all_to_all(a, b):
+        products = reduce(operator.add, (mx.sym.batch_dot(*each, transpose_b=True) for each in zip(a, b, strict=True)))
+        less = mx.sym.broadcast_sub(products, half_squared_norms(a, (number, size, 1)))
+        return mx.sym.broadcast_sub(less, half_squared_norms(b, (number, 1, size)))
+
+    def part(samples, begin: int):
+        return mx.sym.slice_axis(samples, axis=1, begin=begin, end=begin + half)
+
+    apart = [part(each, 0) - part(each, half) for each in y]
+    return {"xx": all_to_all(x, x), "xy": all_to_all(x, y), "yy": -half_squared_norms(apart, (number, half, 1))}
