@@ -46,7 +46,7 @@ def _compare(setting: Setting, method: str) -> tuple[list[dict[str, Any]], dict[
     with ExitStack() as stack:
         ours = {
             precision: stack.enter_context(Child("ours:iterate", {**problem, "precision": precision}))
-            for precision in (OURS if method != BARE else ["float32"])
+            for precision in OURS
             if refusal(precision) is None
         }
         theirs = stack.enter_context(

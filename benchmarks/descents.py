@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import model_zoo
@@ -33,8 +34,10 @@ def descend(turn: Turn, methods: str, pair: int, edge: int, iterations: int) -> 
     Raises InputError where two runs weigh the terms otherwise, for then their totals cannot be compared.
     """
     weights, pictures = model_zoo.load("surrogate"), samples.pair(pair, edge)
-    runs, expected = {}, None
-    for name, config in configurations(methods, edge, iterations).items():
+    chosen, runs, expected = configurations(methods, edge, iterations), {}, None
+    for config in chosen.values():  # to warm up: SciPy's import, too, would count for the first that needs it
+        transfer(pictures.content, pictures.style, replace(config, iterations=2), weights=weights)
+    for name, config in chosen.items():
         record = transfer(pictures.content, pictures.style, config, weights=weights).record
         term_weights = record["balance"]["term_weights"]
         expected = expected or term_weights

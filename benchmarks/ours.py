@@ -50,7 +50,7 @@ def iterate(turn: Turn, methods: str, content: str, style: str, precision: str =
     @cache
     def runner(name: str) -> Callable[[], None]:
         if name == BARE:
-            return bare_network(weights, _preprocessed(content, weights))[0]
+            return bare_network(weights, _preprocessed(content, weights), precision)[0]
         return _graph(prepare(content, style, settings(methods, content, precision), weights=weights))
 
     def serve(answer: Any) -> float:
@@ -75,16 +75,15 @@ def iterate(turn: Turn, methods: str, content: str, style: str, precision: str =
     transfer(content, style, settings(methods, content, precision), weights=weights, on_iterate=on_iterate)
 
 
-def bare_network(weights: Weights, x: np.ndarray) -> tuple[Callable[[], None], Any, Any]:
+def bare_network(weights: Weights, x: np.ndarray, precision: str = "float32") -> tuple[Callable[[], None], Any, Any]:
     """A function that runs the network forward and backward at `x` and waits; its executor, and its gradient."""
     from neural_style_mmd._mxnet import device, mx, shared
-    from neural_style_mmd.network import vgg19_symbol
+    from neural_style_mmd.network import parameters_in, vgg19_symbol
 
-    symbol = vgg19_symbol([DEEPEST])[DEEPEST]
-    inputs = {"data": mx.nd.array(x)}
-    for name in symbol.list_arguments():
-        if name != "data":
-            inputs[name] = shared(weights.parameters[name], device("cpu"))
+    symbol = vgg19_symbol([DEEPEST], precision=precision)[DEEPEST]
+    names = [name for name in symbol.list_arguments() if name != "data"]
+    parameters = {name: shared(weights.parameters[name], device("cpu")) for name in names}
+    inputs = {"data": mx.nd.array(x), **parameters_in(precision, parameters)}
     gradient = mx.nd.zeros(x.shape)
     requests = {name: "write" if name == "data" else "null" for name in inputs}
     executor = symbol.bind(device("cpu"), inputs, {"data": gradient}, requests)

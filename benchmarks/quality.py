@@ -60,5 +60,6 @@ def _notes(setting: Setting, rows: list[dict[str, Any]]) -> list[str]:
         f"sample pairs at a long edge of {setting.edge}"
         + (", not full size, where the baselines take hours" if setting.edge < FULL_SIZE else ""),
         f"baselines: the paper's setting with {', '.join(BASELINES)}, {setting.iterations} iterations, no stop rule",
-        "time is of the optimisation, one run each, without reading, binding and calibration, which all have alike",
+        "time is of the optimisation, one run each, without reading, binding and calibration, which all have alike; "
+        "two iterations of each to warm up come before",
     ]
