@@ -102,7 +102,7 @@ def _graph(setting: Any) -> Callable[[], None]:
     from neural_style_mmd._mxnet import mx
 
     objective = setting.objective
-    objective.use(setting.config.precision, setting.config.estimator)  # in bf16 that of nine tenths of the iterations
+    objective.use(setting.config.precision)  # in bf16 that of nine tenths of the iterations
     objective.evaluate(setting.start, {}, 1)  # fills the picture and the drawn pairs
     heads = [[mx.nd.ones(1) for _ in part.terms] for part in objective._parts]
 

@@ -21,8 +21,8 @@ the fewer positions it has, and the fewer blocks: of relu5_1 soon one, which com
 
 
 def block_shape(positions: int, style_positions: int, stride: int) -> tuple[int, int]:
-    """(blocks, samples in each) for a layer: as many blocks as hold SAMPLES stride samples each, or one, and no more
-    samples than the style picture has. Fewer positions than there are blocks are left over, where that is no bound.
+    """(blocks, samples in each) for a layer: SAMPLES stride samples or somewhat more, so that hardly a position is left
+    over; fewer where the picture has fewer, or the style picture, which is then the bound.
 
     Raises InputError where a side has fewer than two positions.
     """

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import model_zoo
 from benchmarks import against_torch, bf16, descents, ours, quality, tables
 from benchmarks.contenders import refusal
 from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
@@ -217,6 +218,28 @@ def test_the_section_bf16_measures_both(tmp_path):
     (row,) = bf16.measure(small(tmp_path))["rows"]
     assert row["method"] == "linear" and row["float32_seconds"]["n"] == row["bf16_seconds"]["n"] == 1
     assert row["ratio"]["median"] == row["float32_seconds"]["median"] / row["bf16_seconds"]["median"]
+
+
+@needs_bf16
+@needs_torch
+def test_the_bare_network_in_bf16_is_compared_with_pytorchs_in_bf16(tmp_path, monkeypatch):
+    """What a loss cannot undercut."""
+    monkeypatch.setattr(against_torch, "TORCH", {"bf16": against_torch.TORCH["bf16"]})
+    rows = against_torch.measure(small(tmp_path))["rows"]
+    assert [(row["method"], row["precision"], row["our_precision"]) for row in rows] == [
+        ("bare", "bf16", "bf16"),
+        ("linear", "bf16", "bf16"),
+    ]
+
+
+@needs_bf16
+def test_the_bare_network_computes_in_the_precision_that_is_asked_for():
+    weights, x = model_zoo.load("surrogate"), np.random.default_rng(0).uniform(-100, 100, (1, 3, 32, 32))
+    for name, size in (("float32", 4), ("bf16", 2)):
+        run, executor, gradient = ours.bare_network(weights, x, name)
+        run()
+        assert np.dtype(executor.arg_dict["conv1_2_weight"].dtype).itemsize == size
+        assert np.isfinite(gradient.asnumpy()).all() and gradient.asnumpy().any()
 
 
 # Quality

@@ -253,6 +253,10 @@ def test_other_methods_have_nothing_to_estimate(pictures, network):
     configs = [small_config(method=("bn",), estimator=each) for each in ("pairs", "blocks")]
     one, other = (transfer(*pictures, config, weights=network).image for config in configs)
     np.testing.assert_array_equal(one, other)
+    objective = prepare(*pictures, configs[1], weights=network).objective
+    bound = objective._parts
+    objective.use("float32", "blocks")
+    assert objective._parts is bound  # nothing is bound anew
 
 
 def test_pairs_are_the_papers_and_another_name_is_refused(pictures, small_network, tmp_path):
