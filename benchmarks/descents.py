@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,19 +15,20 @@ from neural_style_mmd.stylization import transfer
 from .child import Turn
 
 FAST = "fast"
-BASELINES = ("sgd", "adam", "lbfgs")
 
 
-def configurations(methods: str, edge: int, iterations: int) -> dict[str, TransferConfig]:
+def configurations(methods: str, edge: int, iterations: int, against: Sequence[str]) -> dict[str, TransferConfig]:
     """The preset fast as it is, and the paper's setting with each optimizer for `iterations`, without the stop rule."""
     common: dict[str, Any] = {"method": tuple(methods.split("+")), "size": edge, "weights": "surrogate"}
     baselines = {
-        name: TransferConfig(**common, optimizer=name, iterations=iterations, stop_change=0.0) for name in BASELINES
+        name: TransferConfig(**common, optimizer=name, iterations=iterations, stop_change=0.0) for name in against
     }
     return {FAST: TransferConfig(**common, preset=FAST), **baselines}
 
 
-def descend(turn: Turn, methods: str, pair: int, edge: int, iterations: int) -> dict[str, dict[str, Any]]:
+def descend(
+    turn: Turn, methods: str, pair: int, edge: int, iterations: int, against: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """Name of a way down -> total, seconds, iterations and outcome of its run on sample pair `pair`.
 
     total: the objective of the last picture, float32, with the fixed draw of the Gaussian method's pairs. seconds: of
@@ -34,7 +36,7 @@ def descend(turn: Turn, methods: str, pair: int, edge: int, iterations: int) -> 
     Raises InputError where two runs weigh the terms otherwise, for then their totals cannot be compared.
     """
     weights, pictures = model_zoo.load("surrogate"), samples.pair(pair, edge)
-    chosen, runs, expected = configurations(methods, edge, iterations), {}, None
+    chosen, runs, expected = configurations(methods, edge, iterations, against), {}, None
     for config in chosen.values():  # to warm up: SciPy's import, too, would count for the first that needs it
         transfer(pictures.content, pictures.style, replace(config, iterations=2), weights=weights)
     for name, config in chosen.items():

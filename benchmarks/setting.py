@@ -16,6 +16,7 @@ SIZES = (128, 256, 384, 512, 768, 1024)
 PAIRS = (0, 1, 2, 3, 4, 5)
 EDGE = 96  # at full size the section quality takes hours
 ITERATIONS = 500  # the paper's
+BASELINES = ("sgd", "adam", "lbfgs")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Setting:
     """width, height: of the pictures. rounds: that count. methods: names, a + b for a fusion; () for a section's own.
 
     sizes: long edges for the section that scales. folder: for files. say: called with a line for who waits.
-    pairs, edge, iterations: of the section quality: sample pairs, their long edge, and the iterations of its baselines.
+    pairs, edge, iterations, against: of the section quality: sample pairs, their long edge, and its baselines'
+        iterations and optimizers.
     """
 
     width: int
@@ -36,6 +38,7 @@ class Setting:
     pairs: tuple[int, ...] = PAIRS
     edge: int = EDGE
     iterations: int = ITERATIONS
+    against: tuple[str, ...] = BASELINES
 
     def pictures(self, width: int | None = None, height: int | None = None) -> dict[str, str]:
         """Paths of a "content" and a "style" picture: procedural ones, at this setting's size or another."""

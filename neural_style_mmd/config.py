@@ -121,6 +121,7 @@ class TransferConfig:
     lbfgs_restart: int = _choice(
         "Iterations after which lbfgs forgets its steps and starts anew; a checkpoint of it falls there alone."
     )
+    lbfgs_memory: int = _choice("Steps that lbfgs remembers; each takes the memory of four pictures of float32.")
     step_scale: float = _choice(
         "Factor on the whole objective before a step; 0 is measured: its gradient then has norm 3HW where beta' is "
         "measured."
@@ -278,7 +279,7 @@ _LIMITS = tuple(
         (_NOT_NEGATIVE, ("stop_after",)),
         (_NOT_NEGATIVE, ("init_amplitude", "step_scale", "denoise")),
         (_POSITIVE, ("beta_prime", "decay_factor", "content_factor", "bandwidth")),
-        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart")),
+        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart", "lbfgs_memory")),
         (_BELOW_1, ("momentum",)),
         (_WHITE, ("input_range",)),
     )

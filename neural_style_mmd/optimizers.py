@@ -130,6 +130,7 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
 
     evaluate, diagonal = _Remembering(evaluate), config.preconditioner == DIAGONAL
     stretch, length = state, config.lbfgs_restart
+    options = {"maxiter": length, "maxfun": 20 * length, "maxcor": config.lbfgs_memory, "ftol": 0, "gtol": 0}
     if "unit" not in stretch.slots:
         unit = np.array(np.sqrt(state.x.size))
         if diagonal:
@@ -145,7 +146,7 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
                     jac=True,
                     method="L-BFGS-B",
                     callback=run.accepted,
-                    options={"maxiter": length, "maxfun": 20 * length, "maxcor": 10, "ftol": 0, "gtol": 0},
+                    options=options,
                 )
         except _Stop:
             return

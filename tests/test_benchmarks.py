@@ -273,7 +273,7 @@ def test_without_a_baseline_nothing_is_compared():
 
 
 def test_the_baselines_are_the_papers_setting_but_for_the_way_down():
-    configurations = descents.configurations("bn", 64, 500)
+    configurations = descents.configurations("bn", 64, 500, ("sgd", "adam", "lbfgs"))
     assert list(configurations) == ["fast", "sgd", "adam", "lbfgs"]
     assert set(configurations.pop("fast").overrides) <= {"method", "size", "weights"}
     for name, config in configurations.items():
@@ -293,6 +293,16 @@ def test_quality_is_measured_where_it_is_named(tmp_path):
     assert row["objective"] == row["runs"]["fast"]["total"] / min(row["runs"][name]["total"] for name in BASELINES)
     assert "pair 1, bn" in done.stderr and "long edge of 64" in done.stdout
     assert [name for name, section in SECTIONS.items() if section.on_request] == ["quality"]
+
+
+def test_quality_takes_the_named_baselines_alone(tmp_path):
+    path = tmp_path / "bench.json"
+    choices = "--edge 64 --iterations 2 --pairs 0 --method linear --against adam --against lbfgs"
+    done = run_benchmarks("quality", *choices.split(), "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(path.read_text())["sections"]["quality"]["rows"]
+    assert row["runs"].keys() == {"fast", "adam", "lbfgs"} and row["best"] != "sgd"
+    assert "with adam, lbfgs, 2 iterations" in done.stdout
 
 
 # PyTorch

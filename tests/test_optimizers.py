@@ -225,6 +225,13 @@ def test_lbfgs_is_lower_with_a_longer_memory():
     assert long.evaluation.total < short.evaluation.total
 
 
+def test_lbfgs_remembers_as_many_steps_as_it_is_told():
+    """Which shows once there are more steps than it remembers, and no sooner."""
+    few, many = (iterates(8, optimizer="lbfgs", lbfgs_memory=memory) for memory in (3, 10))
+    same = [np.array_equal(one.x, other.x) for one, other in zip(few, many, strict=True)]
+    assert same == [True] * 4 + [False] * 4
+
+
 def test_lbfgs_ends_by_itself_where_nothing_lower_is_to_be_had():
     found = []
 
