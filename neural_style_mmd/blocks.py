@@ -91,12 +91,13 @@ def block_distance(
     value = xx - number * size / couples["xx"] + yy - 2.0 * xy  # without k(x, x) = 1, which pulls at nothing
 
     pull_xx, pull_xy = (mx.sym.broadcast_mul(kernels[w], (2.0 / couples[w]) * per_sigma2) for w in ("xx", "xy"))
-    own = mx.sym.reshape(row_sums_as_layer(mx.sym.reshape(pull_xy - pull_xx, shape=(-3, 0))), shape=(number, size, 1))
+    own = mx.sym.reshape(row_sums_as_layer(mx.sym.reshape(pull_xy - pull_xx, shape=(-3, 0))), shape=(number, size))
+    to_x = pull_xx + mx.sym.linalg.makediag(own)  # smaller than the samples
     at = mx.sym.reshape(inputs["pairs"], shape=(1, -1))
 
     def gradient(a, b):
         """With respect to all samples (M_F, N_b); 0 for those left over."""
-        pulls = mx.sym.broadcast_mul(a, own) + mx.sym.batch_dot(pull_xx, a) - mx.sym.batch_dot(pull_xy, b)
+        pulls = mx.sym.batch_dot(to_x, a) - mx.sym.batch_dot(pull_xy, b)
         return mx.sym.scatter_nd(mx.sym.reshape(pulls, shape=(-3, 0)), at, shape=(positions, channels // len(picture)))
 
     carriers = (held_product(picture[key], gradient(*each)) for key, *each in zip(picture, x, y, strict=True))
