@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import model_zoo
 from model_zoo import samples
 from model_zoo.errors import InputError
 from neural_style_mmd.config import TransferConfig
-from neural_style_mmd.stylization import transfer
+from neural_style_mmd.stylization import Progress, prepare, transfer
 
 from .child import Turn
 
@@ -33,18 +33,33 @@ def descend(
 
     total: the objective of the last picture, float32, with the fixed draw of the Gaussian method's pairs. seconds: of
     the optimisation with that last evaluation, which every run has; reading, binding and calibration are before it.
+    The preset fast has "curve" too: [seconds, total] of each iterate, the totals measured when all runs have ended.
     Raises InputError where two runs weigh the terms otherwise, for then their totals cannot be compared.
     """
     weights, pictures = model_zoo.load("surrogate"), samples.pair(pair, edge)
-    chosen, runs, expected = configurations(methods, edge, iterations, against), {}, None
+    chosen = configurations(methods, edge, iterations, against)
+    runs: dict[str, dict[str, Any]] = {}
+    expected: dict[str, float] = {}
     for config in chosen.values():  # to warm up: SciPy's import, too, would count for the first that needs it
         transfer(pictures.content, pictures.style, replace(config, iterations=2), weights=weights)
+    curve: list[tuple[float, Any]] = []
+
+    def keep(progress: Progress) -> None:
+        curve.append((progress.seconds, progress.x))
+
     for name, config in chosen.items():
-        record = transfer(pictures.content, pictures.style, config, weights=weights).record
+        on_iterate = keep if name == FAST else None
+        record = transfer(pictures.content, pictures.style, config, weights=weights, on_iterate=on_iterate).record
         term_weights = record["balance"]["term_weights"]
         expected = expected or term_weights
         if term_weights != expected:
             raise InputError(f"{name} weighs the terms of {methods} by {term_weights}, but {FAST} by {expected}")
         runs[name] = {key: record[key] for key in ("seconds", "iterations", "outcome")}
         runs[name]["total"] = record["final"]["total"]
+    objective = prepare(pictures.content, pictures.style, chosen[FAST], weights=weights).objective
+    runs[FAST]["curve"] = [[seconds, _total(objective.terms_at(x), expected)] for seconds, x in curve]
     return runs
+
+
+def _total(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    return sum(weights[name] * value for name, value in terms.items())

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from neural_style_mmd.config import TransferConfig
+
 from .against_torch import is_installed
 from .contenders import BARE
+from .descents import FAST
 from .processes import once, ratios, summary
 from .setting import DISTINCT_METHODS, Setting
 
 MOST_RUNS = 2  # peaks hardly vary
+FAST_ITERATIONS = TransferConfig(preset=FAST).lbfgs_memory + 2  # until L-BFGS has filled its memory
 
 
 def measure(setting: Setting) -> dict[str, Any]:
@@ -24,10 +28,12 @@ def measure(setting: Setting) -> dict[str, Any]:
 
 def _at(setting: Setting, pictures: dict[str, str]) -> list[dict[str, Any]]:
     methods = setting.methods or DISTINCT_METHODS
-    tasks: dict[str, tuple[str, dict[str, str]]] = {
+    tasks: dict[str, tuple[str, dict[str, Any]]] = {
         "MXNet, bare network": ("ours:bare_memory", {"content": pictures["content"]})
     }
     tasks |= {f"transfer, {name}": ("ours:transfer_memory", {"methods": name, **pictures}) for name in methods}
+    fast = {"preset": FAST, "iterations": FAST_ITERATIONS, **pictures}
+    tasks |= {f"preset fast, {name}": ("ours:transfer_memory", {"methods": name, **fast}) for name in methods}
     if is_installed():
         tasks |= {
             f"PyTorch eager, {name}": ("torch_transfer:memory", {"methods": name, **pictures})

@@ -142,12 +142,15 @@ def evaluation(turn: Turn, methods: str, content: str, style: str, path: str) ->
     return names
 
 
-def transfer_memory(turn: Turn, methods: str, content: str, style: str) -> int:
-    """Peak resident memory, in bytes, of a process that makes a picture from files, in 3 iterations."""
+def transfer_memory(
+    turn: Turn, methods: str, content: str, style: str, preset: str = "paper", iterations: int = 3
+) -> int:
+    """Peak resident memory, in bytes, of a process that makes a picture from files."""
     config = TransferConfig(
+        preset=preset,
         method=tuple(methods.split("+")),
         size=max(read_picture(content).pixels.shape),
-        iterations=3,
+        iterations=iterations,
         weights="surrogate",
     )
     return transfer(content, style, config).record["peak_rss"]

@@ -31,6 +31,7 @@ class Progress:
     total: the weighted objective, and summands: the weighted terms that it is the sum of; terms: the unweighted terms,
         by the same names. All are those before the update (after it for L-BFGS).
     change: |x_t - x_(t-1)| / |x_t|. seconds: of optimisation so far. image(): the picture now, uint8 (H, W, 3).
+    x: the same before it is rounded and clipped, float32 (1, 3, H, W), RGB of range 0 to 255 minus the mean colour.
     """
 
     iteration: int
@@ -40,6 +41,7 @@ class Progress:
     change: float
     seconds: float
     image: Callable[[], np.ndarray]
+    x: np.ndarray
 
     @property
     def parts(self) -> dict[str, float]:
@@ -250,7 +252,7 @@ class _Run:
         last = self._trace[-1]
         self._outcome = self._judge(last)
         if self._on_iterate is not None:
-            self._on_iterate(Progress(image=self.image, summands=summands, **_shown(last)))
+            self._on_iterate(Progress(image=self.image, x=self._x, summands=summands, **_shown(last)))
         return self._outcome is not None
 
     def _seconds(self) -> float:

@@ -245,26 +245,29 @@ def test_the_bare_network_computes_in_the_precision_that_is_asked_for():
 # Quality
 
 
-def run(total, seconds, outcome="iteration_limit"):
-    return {"total": total, "seconds": seconds, "iterations": 1, "outcome": outcome}
+def run(total, seconds, outcome="iteration_limit", curve=()):
+    return {"total": total, "seconds": seconds, "iterations": 1, "outcome": outcome, "curve": curve}
 
 
 BASELINES = {"sgd": run(5.0, 100.0), "adam": run(4.0, 200.0), "lbfgs": run(1.0, 150.0, "diverged")}
 
 
 @pytest.mark.parametrize(
-    "fast, objective, time, reached",
+    "fast, objective, until, time, reached",
     [
-        (run(4.0, 40.0), 1.0, 0.2, True),  # issue 6: the objective of the best, in at most a fifth of the time
-        (run(2.0, 50.0), 0.5, 0.25, False),
-        (run(5.0, 20.0), 1.25, 0.1, False),
-        (run(1.0, 20.0, "diverged"), None, None, False),
+        (run(4.0, 50.0, curve=[[20, 6.0], [40, 4.0]]), 1.0, 0.2, 0.25, True),  # issue 6: in at most a fifth of the time
+        (run(2.0, 50.0, curve=[[20, 6.0], [45, 2.0]]), 0.5, 0.225, 0.25, False),
+        (run(5.0, 20.0, curve=[[10, 6.0], [20, 5.0]]), 1.25, None, 0.1, False),
+        (run(5.0, 20.0, curve=[[10, 3.0], [20, 5.0]]), 1.25, 0.05, 0.1, False),  # and left again
+        (run(1.0, 20.0, "diverged"), None, None, None, False),
     ],
 )
-def test_fast_is_compared_with_the_lowest_objective_of_those_that_did_not_diverge(fast, objective, time, reached):
+def test_fast_is_compared_with_the_lowest_objective_of_those_that_did_not_diverge(
+    fast, objective, until, time, reached
+):
     row = quality.compare({"fast": fast, **BASELINES})
     assert (row["best"], row["best_total"]) == ("adam", 4.0)
-    assert (row["objective"], row["time"], row["reached"]) == (objective, time, reached)
+    assert (row["objective"], row["until"], row["time"], row["reached"]) == (objective, until, time, reached)
 
 
 def test_without_a_baseline_nothing_is_compared():
@@ -302,6 +305,9 @@ def test_quality_takes_the_named_baselines_alone(tmp_path):
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(path.read_text())["sections"]["quality"]["rows"]
     assert row["runs"].keys() == {"fast", "adam", "lbfgs"} and row["best"] != "sgd"
+    seconds, totals = zip(*row["runs"]["fast"]["curve"], strict=True)
+    assert sorted(seconds) == list(seconds) and len(seconds) == row["runs"]["fast"]["iterations"]
+    assert totals[-1] == row["runs"]["fast"]["total"] and totals[-1] < totals[0]
     assert "with adam, lbfgs, 2 iterations" in done.stdout
 
 

@@ -446,12 +446,15 @@ class Stream(io.StringIO):
         return self._terminal
 
 
+NOTHING = np.zeros((1, 3, 0, 0), np.float32)
+
+
 def show(terminal):
     stream = Stream(terminal)
     line = ProgressLine(stream, iterations=3)
     for iteration in (1, 2, 3):
         parts = {"content": 10.0 / iteration, "bn": 5.0}
-        line.show(Progress(iteration, sum(parts.values()), parts, parts, 0.125, 2.0 * iteration, lambda: None))
+        line.show(Progress(iteration, sum(parts.values()), parts, parts, 0.125, 2.0 * iteration, lambda: None, NOTHING))
     line.close()
     return stream.getvalue()
 
@@ -470,7 +473,7 @@ def test_on_a_terminal_there_is_one_live_line(monkeypatch):
 )
 def test_the_live_line_has_each_term_or_each_methods_sum_as_the_terminal_is_wide(columns, shown):
     terms = {"content": 1.0, "style.bn.relu1_1": 2.0, "style.bn.relu2_1": 3.0}
-    line = describe(Progress(2, 6.0, terms, terms, 0.125, 4.0, lambda: None), iterations=3, columns=columns)
+    line = describe(Progress(2, 6.0, terms, terms, 0.125, 4.0, lambda: None, NOTHING), iterations=3, columns=columns)
     assert len(line) < columns
     said = line.partition("(")[2].partition(")")[0]
     assert (said.split(", ") if said else []) == shown

@@ -179,6 +179,8 @@ def test_on_iterate_is_told_how_it_goes(pictures):
         assert progress.change == entry["change"] and image.shape == (24, 32, 3)
         assert set(progress.parts) == {"content", "bn", "poly"}
         assert sum(progress.parts.values()) == pytest.approx(progress.total)
+        unrounded = progress.x[0].transpose(1, 2, 0) + np.array([123.68, 116.779, 103.939])  # the network's mean colour
+        assert progress.x.dtype == np.float32 and np.abs(np.clip(unrounded, 0, 255) - image).max() <= 0.5
     np.testing.assert_array_equal(seen[-1][1], result.image)
 
 
