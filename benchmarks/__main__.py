@@ -52,14 +52,16 @@ class _Numbers(click.ParamType):
 @click.option("--pairs", default=PAIRS, type=_Numbers(), help="Sample pairs of the section quality.")
 @click.option("--edge", default=EDGE, show_default=True, type=EDGES, help="Their long edge.")
 @click.option("--iterations", default=ITERATIONS, show_default=True, type=click.IntRange(min=1), help="Its baselines'.")
-@click.option("--against", multiple=True, default=BASELINES, type=click.Choice(BASELINES), help="These (repeatable).")
+@click.option(
+    "--against", multiple=True, default=BASELINES, type=click.Choice(BASELINES), help="Its baselines (repeatable)."
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the numbers here.")
 @click.option("--markdown", "markdown_path", type=click.Path(path_type=Path), help="Write the tables here.")
 def main(sections: tuple[str, ...], json_path: Path | None, markdown_path: Path | None, **choices: Any) -> None:
     """Measure this package on this machine. SECTION: iterations, torch, bf16, roofline, stages, memory, sizes, threads,
     grid; all these by default. quality, the preset fast against 500 iterations of three optimizers, is measured only
     where it is named: a row takes minutes, the 24 of them an hour or more, and at full size (--edge 512) far longer,
-    against one alone (--against adam) a quarter of an hour each."""
+    against one alone (--against adam) some 20 minutes each."""
     try:
         _check(choices, [path for path in (json_path, markdown_path) if path is not None])
         choose_threads(None)

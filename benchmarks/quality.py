@@ -73,6 +73,5 @@ def _notes(setting: Setting, rows: list[dict[str, Any]]) -> list[str]:
         f"baselines: the paper's setting with {', '.join(setting.against)}, "
         f"{setting.iterations} iterations, no stop rule",
         "time until that objective was reached, and in all; it is of the optimisation, one run each, without reading, "
-        "binding and calibration, which all have alike; "
-        "two iterations of each to warm up come before",
+        "binding and calibration, which all have alike; two iterations of each to warm up come before",
     ]

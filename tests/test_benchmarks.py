@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import model_zoo
-from benchmarks import against_torch, bf16, descents, ours, quality, tables
+from benchmarks import against_torch, bf16, descents, memory, ours, quality, tables
 from benchmarks.contenders import refusal
 from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
 from benchmarks.processes import WARM_UP, ChildFailed, alternate, once, ratios, summary
@@ -22,6 +22,7 @@ from benchmarks.scaling import thread_counts
 from benchmarks.sections import SECTIONS
 from benchmarks.setting import Setting
 from neural_style_mmd import precision
+from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.setting import prepare
 from reproduce.figures import read_grid
 
@@ -240,6 +241,15 @@ def test_the_bare_network_computes_in_the_precision_that_is_asked_for():
         run()
         assert np.dtype(executor.arg_dict["conv1_2_weight"].dtype).itemsize == size
         assert np.isfinite(gradient.asnumpy()).all() and gradient.asnumpy().any()
+
+
+def test_memory_is_that_of_both_presets_and_fast_goes_on_until_lbfgs_remembers_no_more(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(memory, "once", lambda task, arguments: asked.append((task, arguments)) or 1.0)
+    names = {row["what"] for row in memory.measure(small(tmp_path))["rows"]}
+    assert {"transfer, linear", "preset fast, linear"} <= names
+    fast = [arguments for task, arguments in asked if arguments.get("preset") == "fast"]
+    assert fast and all(each["iterations"] > TransferConfig(preset="fast").lbfgs_memory for each in fast)
 
 
 # Quality
