@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import model_zoo
 from model_zoo import samples
 from model_zoo.errors import InputError
+from neural_style_mmd.calibration import Balance
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.stylization import Progress, prepare, transfer
 
@@ -39,7 +40,7 @@ def descend(
     weights, pictures = model_zoo.load("surrogate"), samples.pair(pair, edge)
     chosen = configurations(methods, edge, iterations, against)
     runs: dict[str, dict[str, Any]] = {}
-    expected: dict[str, float] = {}
+    balances: dict[str, Balance] = {}
     for config in chosen.values():  # to warm up: SciPy's import, too, would count for the first that needs it
         transfer(pictures.content, pictures.style, replace(config, iterations=2), weights=weights)
     curve: list[tuple[float, Any]] = []
@@ -50,16 +51,13 @@ def descend(
     for name, config in chosen.items():
         on_iterate = keep if name == FAST else None
         record = transfer(pictures.content, pictures.style, config, weights=weights, on_iterate=on_iterate).record
-        term_weights = record["balance"]["term_weights"]
-        expected = expected or term_weights
-        if term_weights != expected:
-            raise InputError(f"{name} weighs the terms of {methods} by {term_weights}, but {FAST} by {expected}")
+        balances[name] = Balance(**record["balance"])
+        own, expected = (balances[each].term_weights for each in (name, FAST))
+        if own != expected:
+            raise InputError(f"{name} weighs the terms of {methods} by {own}, but {FAST} by {expected}")
         runs[name] = {key: record[key] for key in ("seconds", "iterations", "outcome")}
         runs[name]["total"] = record["final"]["total"]
     objective = prepare(pictures.content, pictures.style, chosen[FAST], weights=weights).objective
-    runs[FAST]["curve"] = [[seconds, _total(objective.terms_at(x), expected)] for seconds, x in curve]
+    summands = balances[FAST].summands
+    runs[FAST]["curve"] = [[seconds, sum(summands(objective.terms_at(x)).values())] for seconds, x in curve]
     return runs
-
-
-def _total(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    return sum(weights[name] * value for name, value in terms.items())

@@ -121,7 +121,7 @@ SECTIONS = {
         ),
     ),
     "quality": Section(
-        "Preset fast / the best of three optimizers, by objective and time",
+        "Preset fast / the best of the baselines, by objective and time",
         quality.measure,
         (
             Column("pair", "pair", "count"),

@@ -57,6 +57,10 @@ class Balance:
     ratio_at_start: float | None
     step_scale: float
 
+    def summands(self, terms: Mapping[str, float]) -> dict[str, float]:
+        """{term: weight times value}: what Eq. 3 adds up."""
+        return {name: self.term_weights[name] * value for name, value in terms.items()}
+
     def as_dict(self) -> dict[str, Any]:
         """The balance in JSON's types."""
         return asdict(self)

@@ -208,7 +208,7 @@ class _Run:
             balance=self.balance.as_dict(),
             trace=self._trace,
             final={
-                "total": sum(self.balance.term_weights[name] * value for name, value in final.items()),
+                "total": sum(self.balance.summands(final).values()),
                 "terms": final,
                 "draw": FIXED_DRAW,
             },
@@ -234,7 +234,7 @@ class _Run:
             raise _Diverged
         self._x, self._resume_from, config = iterate.x, iterate.state, self._setting.config
         terms = iterate.evaluation.terms
-        summands = {name: self.balance.term_weights[name] * value for name, value in terms.items()}
+        summands = self.balance.summands(terms)
         self._trace.append(
             {
                 "iteration": iterate.iteration,
