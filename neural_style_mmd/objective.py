@@ -198,13 +198,14 @@ class Objective:
         first: dict = {}
         rest: dict = {}
         last: dict = {}
+        read = dict(features)
+        if precision == FLOAT32 and any(losses.method(method).samples_pairs for method in config.method):
+            # One copy for all methods of a fusion. In bf16 they are copies already, the features in float32.
+            read |= {layer: copied(features[layer], layer) for layer in config.layers if layer != FIRST_LAYER}
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
         for method in config.method:
             for layer in config.layers:
-                read = features[layer]
-                if losses.method(method).samples_pairs and layer != FIRST_LAYER and precision == FLOAT32:
-                    read = copied(read, layer)  # in bf16 it is one already, the features in float32
-                symbol = self._style_loss(method, layer, read, data)
+                symbol = self._style_loss(method, layer, read[layer], data)
                 (first if layer == FIRST_LAYER else rest)[style_term(method, layer)] = symbol
         if "content.features" in self._targets:
             content = losses.content_loss(features[config.content_layer], config.content_factor)
