@@ -1,5 +1,6 @@
 """The objective: what it relies on in MXNet 1.9.1, and its values and gradient against a float64 network in NumPy."""
 
+import json
 import re
 
 import numpy as np
@@ -258,6 +259,20 @@ def test_the_losses_need_hardly_more_arrays_than_the_network(method, kept, limit
     assert first.terms == (f"style.{method}.relu1_1",)
     assert planned(rest.executor) <= limit * bare
     assert planned(first.executor) <= 0.7 * planned(rest.executor)  # it has its place in the memory of the rest
+
+
+@pytest.mark.parametrize("methods", [("gaussian",), ("bn", "gaussian"), ("gaussian", "poly")])
+def test_all_methods_fused_with_gaussian_read_one_copy_of_a_layer(methods):
+    """One that read the layer itself would put it into another order; the next layer would have to order it back."""
+    picture = noise((1, 3, 64, 64), 100.0, seed=0)
+    objective = Objective(TransferConfig(method=methods), model_zoo.load("surrogate"), picture, picture, picture.shape)
+    nodes = json.loads(objective._parts[0].executor._symbol.tojson())["nodes"]
+    following = {"relu2_1": "conv2_2", "relu3_1": "conv3_2", "relu4_1": "conv4_2", "relu5_1": None}
+    for layer, next_layer in following.items():
+        index = next(i for i, node in enumerate(nodes) if node["name"] == layer)
+        readers = [node for node in nodes if index in (source for source, *_ in node["inputs"])]
+        others = [node["op"] for node in readers if node["name"] != next_layer]
+        assert others == ["Convolution"]  # the copy
 
 
 def test_without_a_content_picture_there_is_no_content_term(case, network):
