@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from neural_style_mmd.config import TransferConfig
-
 from .against_torch import is_installed
 from .contenders import BARE
 from .descents import FAST
@@ -13,7 +11,7 @@ from .processes import once, ratios, summary
 from .setting import DISTINCT_METHODS, Setting
 
 MOST_RUNS = 2  # peaks hardly vary
-FAST_ITERATIONS = TransferConfig(preset=FAST).lbfgs_memory + 2  # until L-BFGS has filled its memory
+FAST_ITERATIONS = 4  # from the second on BFGS keeps a step and what it measured
 
 
 def measure(setting: Setting) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from model_zoo.vgg19 import require_layers
 from .presets import PRESETS, RELEASE_BETA_PRIME
 
 METHODS = ("linear", "poly", "gaussian", "bn", "gram")  # paper, section 4, and the Gram loss it starts from
-OPTIMIZERS = ("sgd", "nag", "adam", "lbfgs")
+LBFGS, MEMORYLESS_BFGS = "lbfgs", "memoryless-bfgs"
+OPTIMIZERS = ("sgd", "nag", "adam", LBFGS, MEMORYLESS_BFGS)
 POOLING = ("avg", "max")
 FLOAT32, BF16 = PRECISIONS = ("float32", "bf16")
-DIAGONAL = "diagonal"
 PAIRS, BLOCKS = ESTIMATORS = ("pairs", "blocks")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -34,13 +34,12 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "style_shape": ("own", "content"),
     "rounding": ("nearest", "floor"),
     "precision": PRECISIONS,
-    "preconditioner": ("none", DIAGONAL),
     "estimator": ESTIMATORS,
 }
 """Setting -> the names that it may have."""
 
-DEFAULT_LEARNING_RATES = {"sgd": 1e-3, "nag": 1e-3, "adam": 5.0, "lbfgs": 1.0}
-"""sgd: the MXNet example. nag: the same. adam: our choice, in units of the range 0 to 255. lbfgs: not used."""
+DEFAULT_LEARNING_RATES = {"sgd": 1e-3, "nag": 1e-3, "adam": 5.0}
+"""sgd: the MXNet example. nag: the same. adam: our choice, in units of the range 0 to 255. The others have none."""
 
 
 class _FromPreset:
@@ -106,12 +105,9 @@ class TransferConfig:
     init_amplitude: float = _choice("The noise is uniform within plus and minus this, of a range 0 to 255.")
     seed: int = _choice("Seed of the start, of the Gaussian method's pairs and of the calibration's noise.")
     optimizer: str = _choice(f"One of {', '.join(OPTIMIZERS)}.")
-    preconditioner: str = _choice(
-        "none, or diagonal: lbfgs steps less far where the gradient changes more, which is measured."
-    )
     learning_rate: float = _choice(
         "Learning rate; 0 means the optimizer's own: "
-        + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LEARNING_RATES.items() if k != "lbfgs")
+        + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LEARNING_RATES.items())
         + "."
     )
     momentum: float = _choice("Momentum of sgd and nag.")
@@ -121,7 +117,6 @@ class TransferConfig:
     lbfgs_restart: int = _choice(
         "Iterations after which lbfgs forgets its steps and starts anew; a checkpoint of it falls there alone."
     )
-    lbfgs_memory: int = _choice("Steps that lbfgs remembers; each takes the memory of four pictures of float32.")
     step_scale: float = _choice(
         "Factor on the whole objective before a step; 0 is measured: its gradient then has norm 3HW where beta' is "
         "measured."
@@ -279,7 +274,7 @@ _LIMITS = tuple(
         (_NOT_NEGATIVE, ("stop_after",)),
         (_NOT_NEGATIVE, ("init_amplitude", "step_scale", "denoise")),
         (_POSITIVE, ("beta_prime", "decay_factor", "content_factor", "bandwidth")),
-        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart", "lbfgs_memory")),
+        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart")),
         (_BELOW_1, ("momentum",)),
         (_WHITE, ("input_range",)),
     )

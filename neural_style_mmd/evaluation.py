@@ -19,10 +19,14 @@ def noise(shape: tuple[int, ...], amplitude: float, seed: int, draw: int = 0) ->
     return rng.uniform(-amplitude, amplitude, shape).astype(np.float32)
 
 
+def dot(one: np.ndarray, other: np.ndarray) -> float:
+    """The sum over all axes of one times other, accumulated in float64 without copies in it: pictures are large."""
+    return float(np.einsum("i,i->", one.ravel(), other.ravel(), dtype=np.float64))
+
+
 def norm(array: np.ndarray) -> float:
-    """|array|, all axes together, accumulated in float64 without a copy in float64, which counts for large pictures."""
-    entries = array.ravel()
-    return float(np.sqrt(np.einsum("i,i->", entries, entries, dtype=np.float64)))
+    """|array|, all axes together."""
+    return float(np.sqrt(dot(array, array)))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""SGD, NAG and Adam of MXNet and SciPy's L-BFGS behind one signature: `minimise`.
+"""SGD, NAG and Adam of MXNet, SciPy's L-BFGS and a memoryless BFGS behind one signature: `minimise`.
 
 What the paper leaves open is the MXNet example's: SGD with rate 1e-3, momentum 0.9, weight decay 5e-4, the rate times
 0.9 every 80 updates, the gradient's norm clipped at 3HW.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from ._mxnet import mx
 from .checkpoint import State
-from .config import DIAGONAL, TransferConfig
+from .config import LBFGS, MEMORYLESS_BFGS, TransferConfig
 from .evaluation import FIXED_DRAW, Evaluation, norm
-from .preconditioning import Curvature, probe
+from .memoryless_bfgs import MemorylessBfgs
 from .threads import one_blas_thread
 
-LBFGS_DRAW = FIXED_DRAW + 1
-"""L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs or blocks for the whole run. It is not
+ONE_DRAW = FIXED_DRAW + 1
+"""BFGS needs one function, so it keeps one draw of the Gaussian method's pairs or blocks for the whole run. It is not
 the reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not
 show it."""
 
@@ -32,7 +33,7 @@ class Iterate:
 
     iteration: number of updates done, from 1.
     x: the picture after it, float32 (1, 3, H, W).
-    evaluation: the objective before the update (first-order methods) or after it (L-BFGS).
+    evaluation: the objective before the update (first-order methods) or after it (BFGS and L-BFGS).
     draw: the draw of the Gaussian method's pairs that it was evaluated with.
     change: |x_t - x_(t-1)| / |x_t| of the mean-subtracted picture.
     gradient_norm: before clipping, without what is never clipped; clipped: whether it was.
@@ -53,12 +54,11 @@ def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterat
     """Minimise until `on_iterate` returns True, from `state` on.
 
     evaluate: (picture float32 (1, 3, H, W), draw) -> Evaluation; `draw` is the iteration's number for the first-order
-        methods, and LBFGS_DRAW for L-BFGS.
-    A first-order method never ends by itself; L-BFGS ends with an iterate of change 0 when its line search finds
+        methods, and ONE_DRAW for the others.
+    A first-order method never ends by itself; the others end with an iterate of change 0 when the line search finds
     nothing lower.
     """
-    run = _lbfgs if config.optimizer == "lbfgs" else _first_order
-    run(evaluate, state, config, on_iterate)
+    _RUNS.get(config.optimizer, _first_order)(evaluate, state, config, on_iterate)
 
 
 def clip_norm(gradient: np.ndarray, limit: float) -> tuple[np.ndarray, float, bool]:
@@ -123,21 +123,17 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
     """SciPy's L-BFGS-B without bounds, in stretches of config.lbfgs_restart iterations.
 
     SciPy's first step has length 1 whatever the function, so it works in a unit of its own: at the start one grey level
-    for the average pixel, later the last step's length, or a new stretch would look like the end of all change. With a
-    preconditioner each entry has a unit: at the start from a random step, later from the steps of the stretch before.
+    for the average pixel, later the last step's length, or a new stretch would look like the end of all change.
     """
     import scipy.optimize  # 37 MB that the other methods do without
 
-    evaluate, diagonal = _Remembering(evaluate), config.preconditioner == DIAGONAL
+    evaluate = _Remembering(evaluate)
     stretch, length = state, config.lbfgs_restart
-    options = {"maxiter": length, "maxfun": 20 * length, "maxcor": config.lbfgs_memory, "ftol": 0, "gtol": 0}
+    options = {"maxiter": length, "maxfun": 20 * length, "ftol": 0, "gtol": 0}
     if "unit" not in stretch.slots:
-        unit = np.array(np.sqrt(state.x.size))
-        if diagonal:
-            unit = unit * _probed(evaluate, state.x.astype(np.float32), config.seed).unit()
-        stretch = replace(stretch, slots={"unit": unit})
+        stretch = replace(stretch, slots={"unit": np.array(np.sqrt(state.x.size))})
     while True:
-        run = _Stretch(evaluate, stretch, length, on_iterate, Curvature(state.x.shape) if diagonal else None)
+        run = _Stretch(evaluate, stretch, length, on_iterate)
         try:
             with one_blas_thread():
                 scipy.optimize.minimize(
@@ -150,20 +146,15 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
                 )
         except _Stop:
             return
-        if run.iteration == stretch.iteration:  # the line search failed from a fresh start: nothing lower is to be had
-            x = stretch.x.astype(np.float32)
-            gradient_norm = norm(run.last.gradient)
-            on_iterate(Iterate(run.iteration + 1, x, run.last, LBFGS_DRAW, 0.0, gradient_norm, False, lambda: None))
+        if run.iteration == stretch.iteration:  # the line search failed from a fresh start
+            on_iterate(_nothing_lower(run.iteration, stretch.x.astype(np.float32), run.last))
             return
         stretch = run.end()
 
 
-def _probed(evaluate: Evaluate, x: np.ndarray, seed: int) -> Curvature:
-    """The curvature at `x` from one random step; the last evaluation is at `x`."""
-    step, curvature = probe(x.shape, seed), Curvature(x.shape)
-    there = evaluate(x + step, LBFGS_DRAW).whole_gradient
-    curvature.add(step, there - evaluate(x, LBFGS_DRAW).whole_gradient)
-    return curvature
+def _nothing_lower(iteration: int, x: np.ndarray, evaluation: Evaluation) -> Iterate:
+    """The last iterate, after `iteration`, of a method that finds nothing lower than `x`."""
+    return Iterate(iteration + 1, x, evaluation, ONE_DRAW, 0.0, norm(evaluation.gradient), False, lambda: None)
 
 
 class _Stop(Exception):
@@ -185,21 +176,12 @@ class _Remembering:
 
 
 class _Stretch:
-    """What SciPy calls during one stretch of `length` iterations of L-BFGS; `curvature` learns from its steps."""
+    """What SciPy calls during one stretch of `length` iterations of L-BFGS."""
 
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        start: State,
-        length: int,
-        on_iterate: Callable[[Iterate], bool],
-        curvature: Curvature | None,
-    ) -> None:
+    def __init__(self, evaluate: Evaluate, start: State, length: int, on_iterate: Callable[[Iterate], bool]) -> None:
         self._evaluate, self._shape, self._on_iterate = evaluate, start.x.shape, on_iterate
-        self._length, self._curvature = length, curvature
-        self._start, self._unit = start, start.slots["unit"]
-        self._step = float(np.mean(self._unit))
-        self._gradient: np.ndarray | None = None  # at self.x
+        self._length, self._start, self._unit = length, start, float(start.slots["unit"])
+        self._step = self._unit
         self.iteration, self.x = start.iteration, start.x.astype(np.float64)
         self.last: Evaluation
 
@@ -209,39 +191,50 @@ class _Stretch:
 
     def end(self) -> State:
         """From where the next stretch goes on."""
-        unit = np.array(self._step)
-        return State(self.x, self.iteration, {"unit": unit * self._curvature.unit() if self._curvature else unit})
+        return State(self.x, self.iteration, {"unit": np.array(self._step)})
 
     def value_and_gradient(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """In SciPy's units."""
-        self.last = self._evaluate(self._picture(point).astype(np.float32), LBFGS_DRAW)
-        gradient = self.last.whole_gradient
-        if self._gradient is None:  # SciPy asks for the start first
-            self._gradient = gradient
-        return self.last.total, (gradient.astype(np.float64) * self._unit).ravel()
+        self.last = self._evaluate(self._picture(point).astype(np.float32), ONE_DRAW)
+        return self.last.total, (self.last.whole_gradient.astype(np.float64) * self._unit).ravel()
 
     def accepted(self, point: np.ndarray) -> None:
         """SciPy's callback; the last evaluation was at `point`, because the line search ends where it accepts."""
         before, self.x, self.iteration = self.x, self._picture(point), self.iteration + 1
-        self._learn(self.x - before, self.last.whole_gradient)
+        self._step = norm(self.x - before) or self._step
         ends = self.iteration - self._start.iteration == self._length
         resume_from = self.end() if ends else None
         length = norm(self.last.gradient)
         change = _relative_change(self.x, before)
         x = self.x.astype(np.float32)
-        iterate = Iterate(self.iteration, x, self.last, LBFGS_DRAW, change, length, False, lambda: resume_from)
+        iterate = Iterate(self.iteration, x, self.last, ONE_DRAW, change, length, False, lambda: resume_from)
         if self._on_iterate(iterate):
             raise _Stop
 
-    def _learn(self, step: np.ndarray, gradient: np.ndarray) -> None:
-        if length := norm(step):
-            self._step = length
-            if self._curvature is not None:
-                self._curvature.add(step, gradient - self._gradient)
-        self._gradient = gradient
-
     def _picture(self, point: np.ndarray) -> np.ndarray:
         return point.reshape(self._shape) * self._unit
+
+
+def _memoryless_bfgs(
+    evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]
+) -> None:
+    descent = MemorylessBfgs(lambda x: evaluate(x, ONE_DRAW), state.x, config.seed, state.slots)
+    ended, iteration = False, state.iteration
+    while not ended:
+        before = descent.x
+        if not descent.advance():
+            on_iterate(_nothing_lower(iteration, descent.x, descent.evaluation))
+            return
+        iteration += 1
+        x, evaluation, change = descent.x, descent.evaluation, _relative_change(descent.x, before)
+        resume_from = partial(State, x, iteration, descent.slots())
+        ended = on_iterate(
+            Iterate(iteration, x, evaluation, ONE_DRAW, change, norm(evaluation.gradient), False, resume_from)
+        )
+
+
+_RUNS = {LBFGS: _lbfgs, MEMORYLESS_BFGS: _memoryless_bfgs}
+"""Optimizer -> its loop, where that is not the one of MXNet's optimizers."""
 
 
 def _relative_change(x: np.ndarray, before: np.ndarray) -> float:

@@ -22,7 +22,6 @@ from benchmarks.scaling import thread_counts
 from benchmarks.sections import SECTIONS
 from benchmarks.setting import Setting
 from neural_style_mmd import precision
-from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.setting import prepare
 from reproduce.figures import read_grid
 
@@ -243,13 +242,13 @@ def test_the_bare_network_computes_in_the_precision_that_is_asked_for():
         assert np.isfinite(gradient.asnumpy()).all() and gradient.asnumpy().any()
 
 
-def test_memory_is_that_of_both_presets_and_fast_goes_on_until_lbfgs_remembers_no_more(tmp_path, monkeypatch):
+def test_memory_is_that_of_both_presets_and_fast_goes_on_until_it_keeps_no_more(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(memory, "once", lambda task, arguments: asked.append((task, arguments)) or 1.0)
     names = {row["what"] for row in memory.measure(small(tmp_path))["rows"]}
     assert {"transfer, linear", "preset fast, linear"} <= names
     fast = [arguments for task, arguments in asked if arguments.get("preset") == "fast"]
-    assert fast and all(each["iterations"] > TransferConfig(preset="fast").lbfgs_memory for each in fast)
+    assert fast and all(each["iterations"] >= 3 for each in fast)  # the second takes another step with one kept
 
 
 # Quality

@@ -160,7 +160,13 @@ def test_the_objective_is_calibrated_and_reported_in_float32(pictures):
 
 @needs_bf16
 @pytest.mark.parametrize(
-    ("optimizer", "at"), [("sgd", 9), ("sgd", 10), ("sgd", 11), ("adam", 10), ("lbfgs", 7), ("lbfgs", 26)]
+    ("optimizer", "at"),
+    [
+        *((optimizer, at) for optimizer in ("sgd", "memoryless-bfgs") for at in (9, 10, 11)),
+        ("adam", 10),
+        ("lbfgs", 7),
+        ("lbfgs", 26),
+    ],
 )
 def test_an_interrupted_run_goes_on_with_the_same_bits_across_the_switch(optimizer, at, pictures, tmp_path):
     """The switch is after 10, for L-BFGS after 27; that goes on from iteration 0 or 25."""

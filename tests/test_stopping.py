@@ -105,7 +105,7 @@ def test_time_limit(pictures):
     assert result.record["iterations"] == 1
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs", "memoryless-bfgs"])
 def test_interrupted_keeps_the_last_whole_picture(optimizer, pictures):
     frames = []
 
@@ -121,7 +121,7 @@ def test_interrupted_keeps_the_last_whole_picture(optimizer, pictures):
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
-@pytest.mark.parametrize("optimizer", ["sgd", "nag", "adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["sgd", "nag", "adam", "lbfgs", "memoryless-bfgs"])
 def test_nan_or_infinity_in_the_gradient_ends_as_diverged_with_the_last_good_picture(
     optimizer, poison, pictures, monkeypatch
 ):
