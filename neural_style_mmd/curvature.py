@@ -46,16 +46,19 @@ class Curvature:
     def estimate(self) -> np.ndarray:
         """h = sqrt(B sum y^2 / B sum s^2), float32 (1, 3, H, W): s the steps, y the changes, B a blur of each channel.
         All 1 if the gradient does not change, or nothing was added."""
-        steps, changes = _blurred(self.steps), _blurred(self.changes)
-        estimate = np.sqrt(np.divide(changes, steps, out=np.zeros_like(steps), where=steps > 0))
+        estimate = np.zeros_like(self.steps)
+        for channel in range(estimate.shape[1]):  # one after another, for less memory
+            steps, changes = _blurred(self.steps[0, channel]), _blurred(self.changes[0, channel])
+            np.divide(changes, steps, out=estimate[0, channel], where=steps > 0)
+        np.sqrt(estimate, out=estimate)
         median = np.median(estimate)
         return np.maximum(estimate, LEAST * median) if median > 0 else np.ones_like(estimate)
 
 
-def _blurred(array: np.ndarray) -> np.ndarray:
-    """Each channel with the weights 0.1, 0.8, 0.1 along both axes; an edge's neighbour outside is the edge."""
-    for axis in (2, 3):
-        last = array.shape[axis] - 1
-        before, after = (np.take(array, np.clip(np.arange(last + 1) + by, 0, last), axis) for by in (-1, 1))
-        array = (1 - 2 * NEIGHBOUR) * array + NEIGHBOUR * (before + after)
-    return array
+def _blurred(channel: np.ndarray) -> np.ndarray:
+    """(H, W) with the weights 0.1, 0.8, 0.1 along both axes; an edge's neighbour outside is the edge."""
+    for axis in (0, 1):
+        last = channel.shape[axis] - 1
+        before, after = (np.take(channel, np.clip(np.arange(last + 1) + by, 0, last), axis) for by in (-1, 1))
+        channel = (1 - 2 * NEIGHBOUR) * channel + NEIGHBOUR * (before + after)
+    return channel

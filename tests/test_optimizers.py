@@ -225,6 +225,17 @@ def test_lbfgs_is_lower_with_a_longer_memory():
     assert long.evaluation.total < short.evaluation.total
 
 
+def test_lbfgs_does_not_evaluate_again_where_it_forgot_its_steps():
+    points = []
+
+    def evaluate(x, draw):
+        points.append(x.tobytes())
+        return quadratic(x, draw)
+
+    iterates(12, evaluate, optimizer="lbfgs", lbfgs_restart=4)
+    assert len(points) == len(set(points))
+
+
 def test_lbfgs_ends_by_itself_where_nothing_lower_is_to_be_had():
     found = []
 
