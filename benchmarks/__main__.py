@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -131,4 +133,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # Python ends at once by default, and leaves a child that works on beside whatever is measured next.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     main()

@@ -47,6 +47,7 @@ class Child:
         try:
             self.first = self._answer()
         except BaseException:
+            self._process.kill()
             self.close()
             raise
 
@@ -79,6 +80,8 @@ class Child:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self._process.kill()  # it may be in the midst of hours of work
         self.close()
 
     def _answer(self) -> Any:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -318,6 +319,22 @@ def test_quality_takes_the_named_baselines_alone(tmp_path):
     assert sorted(seconds) == list(seconds) and len(seconds) == row["runs"]["fast"]["iterations"]
     assert totals[-1] == row["runs"]["fast"]["total"] and totals[-1] < totals[0]
     assert "with adam, lbfgs, 2 iterations" in done.stdout
+
+
+# Ended from outside
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in /proc")
+def test_a_terminated_benchmark_takes_its_child_with_it():
+    command = [sys.executable, "-m", "benchmarks", "quality", "--edge", "96", "--pairs", "0", "--method", "linear"]
+    benchmark = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    listed, deadline = Path(f"/proc/{benchmark.pid}/task/{benchmark.pid}/children"), monotonic() + 60
+    while not (children := listed.read_text().split()):
+        assert monotonic() < deadline and benchmark.poll() is None
+        sleep(0.05)
+    benchmark.terminate()
+    assert benchmark.wait(timeout=60) == 143
+    assert not [pid for pid in children if Path("/proc", pid).exists()]
 
 
 # PyTorch
