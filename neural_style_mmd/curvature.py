@@ -40,8 +40,8 @@ class Curvature:
     def add(self, step: np.ndarray, change: np.ndarray) -> None:
         """`change` of the gradient by `step`, which is not 0; how long the step is does not count."""
         length = np.float32(norm(step))
-        self.steps = FADING * self.steps + (step / length) ** 2
-        self.changes = FADING * self.changes + (change / length) ** 2
+        self.steps = _faded_sum(self.steps, step / length)
+        self.changes = _faded_sum(self.changes, change / length)
 
     def estimate(self) -> np.ndarray:
         """h = sqrt(B sum y^2 / B sum s^2), float32 (1, 3, H, W): s the steps, y the changes, B a blur of each channel.
@@ -53,6 +53,13 @@ class Curvature:
         np.sqrt(estimate, out=estimate)
         median = np.median(estimate)
         return np.maximum(estimate, LEAST * median) if median > 0 else np.ones_like(estimate)
+
+
+def _faded_sum(squares: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """FADING squares + entries^2, in the memory of `entries`."""
+    entries *= entries
+    entries += FADING * squares
+    return entries
 
 
 def _blurred(channel: np.ndarray) -> np.ndarray:

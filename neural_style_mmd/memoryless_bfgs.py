@@ -113,24 +113,28 @@ class MemorylessBfgs:
         return self._here.evaluation
 
     def slots(self) -> dict[str, np.ndarray]:
-        """What to go on with from `x`; the arrays are not written into later."""
+        """What to go on with from `x` as it is now; the arrays are not written into later."""
         slots = self._last._asdict() if self._last else {}
         return slots | ({"steps": self._curvature.steps, "changes": self._curvature.changes} if self._curvature else {})
 
     def advance(self) -> bool:
         """One step; False, and none, if neither BFGS's direction nor the gradient's leads lower."""
-        curvature = self._curvature.estimate() if self._curvature else self._probed()
-        found = self._lower(direction(self._here.gradient, curvature, self._last))
+        found = self._lower(self._direction())
         if found is None and self._last is not None:
-            found = self._lower(direction(self._here.gradient, curvature, None))
+            self._last = None
+            found = self._lower(self._direction())
         if found is None:
             return False
         step = Step(found.x - self._here.x, found.gradient - self._here.gradient)
+        self._here, self._last = found, step if dot(*step) > 0 else None
         if self._curvature is None:  # the probe serves the first step alone
             self._curvature = Curvature.unknown(found.x.shape)
         self._curvature.add(*step)
-        self._here, self._last = found, step if dot(*step) > 0 else None
         return True
+
+    def _direction(self) -> np.ndarray:
+        curvature = self._curvature.estimate() if self._curvature else self._probed()
+        return direction(self._here.gradient, curvature, self._last)
 
     def _at(self, x: np.ndarray) -> Point:
         evaluation = self._evaluate(x)

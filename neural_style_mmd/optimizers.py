@@ -37,7 +37,7 @@ class Iterate:
     draw: the draw of the Gaussian method's pairs that it was evaluated with.
     change: |x_t - x_(t-1)| / |x_t| of the mean-subtracted picture.
     gradient_norm: before clipping, without what is never clipped; clipped: whether it was.
-    state: gives the State to resume from, or None where the method cannot be resumed here.
+    state: gives the State to resume from, or None where the method cannot be resumed here; until the next iterate.
     """
 
     iteration: int
@@ -227,10 +227,13 @@ def _memoryless_bfgs(
             return
         iteration += 1
         x, evaluation, change = descent.x, descent.evaluation, _relative_change(descent.x, before)
-        resume_from = partial(State, x, iteration, descent.slots())
-        ended = on_iterate(
-            Iterate(iteration, x, evaluation, ONE_DRAW, change, norm(evaluation.gradient), False, resume_from)
-        )
+        length, resume_from = norm(evaluation.gradient), partial(_state_of, descent, iteration)
+        ended = on_iterate(Iterate(iteration, x, evaluation, ONE_DRAW, change, length, False, resume_from))
+
+
+def _state_of(descent: MemorylessBfgs, iteration: int) -> State:
+    """Made when it is asked for: it would keep what the descent lets go."""
+    return State(descent.x, iteration, descent.slots())
 
 
 _RUNS = {LBFGS: _lbfgs, MEMORYLESS_BFGS: _memoryless_bfgs}
