@@ -5,7 +5,7 @@ import pytest
 from small_transfer import small_config
 
 from neural_style_mmd import Outcome, transfer
-from neural_style_mmd.config import TransferConfig
+from neural_style_mmd.config import OPTIMIZERS, TransferConfig
 from neural_style_mmd.objective import Objective
 from neural_style_mmd.stopping import StoppingRule
 
@@ -121,7 +121,7 @@ def test_interrupted_keeps_the_last_whole_picture(optimizer, pictures):
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
-@pytest.mark.parametrize("optimizer", ["sgd", "nag", "adam", "lbfgs", "memoryless-bfgs"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_nan_or_infinity_in_the_gradient_ends_as_diverged_with_the_last_good_picture(
     optimizer, poison, pictures, monkeypatch
 ):
