@@ -144,7 +144,7 @@ def _gaussian_distance(keep: bool, picture: Symbols, inputs: Symbols, channels: 
     made of the differences of which the value is made too, as what x is multiplied with in a product that is taken from
     itself again. By MXNet's own differentiation twice as many arrays of their size are read and written.
 
-    keep: whether gradient and samples wait for the backward pass, or all that they are made of is computed again.
+    keep: whether the gradient waits for the backward pass, or all that it is made of is computed again.
     """
     n = positions // 2
     pairs, style_pairs = inputs["pairs"], inputs["style_pairs"]
@@ -186,7 +186,8 @@ def _gaussian_distance(keep: bool, picture: Symbols, inputs: Symbols, channels: 
     def product(x, xy, xx):
         """Of x and its gradient, (1,)."""
         with nullcontext() if keep else recomputed():
-            return held_product(x, mx.sym.broadcast_mul(xy, pull_xy) - mx.sym.broadcast_mul(xx, pull_xx))
+            gradient = mx.sym.broadcast_mul(xy, pull_xy) - mx.sym.broadcast_mul(xx, pull_xx)
+        return held_product(x, gradient)
 
     products = (product(picture[key], xy, xx) for key, (_, xy, xx) in zip(picture, found, strict=True))
     return with_gradient_of(reduce(operator.add, products), value)
@@ -264,7 +265,7 @@ def style_loss(
     Its inputs are variables called `style.<name>.<layer>.<statistic>`: what style_statistics gives for the style
     picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs, or of the shape `blocks`.
     poly_c: the polynomial kernel's c. bandwidth: the Gaussian kernel's sigma^2 over the mean squared distance.
-    keep: of "gaussian", whether samples and their gradient stay in memory until the backward pass, or are computed
+    keep: of "gaussian", whether the gradient of the samples stays in memory until the backward pass, or is computed
         again there: the same numbers, more slowly. The others have nothing of their size to keep.
     blocks: of "gaussian", the shape of blocks.draw_blocks, for an estimate of the same MMD^2 that scatters less than
         the paper's, which None means. It keeps its gradient whatever `keep` is.
