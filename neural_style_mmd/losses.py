@@ -23,79 +23,58 @@ from model_zoo.errors import InputError
 from ._mxnet import mx, recomputed
 from .blocks import block_distance, draw_blocks
 from .held_gradients import held_product, with_gradient_of
+from .moments import Moments, as_rows, sums_of_squares
 from .row_sums import row_sums, row_sums_as_layer
 
 Symbols = dict  # {name: mx.sym.Symbol}
 
 
-def _rows(features):
-    """(1, N, H, W) -> F (N, M)."""
-    return mx.sym.reshape(features, shape=(-3, -3))
-
-
-def _gradient_twice(symbol):
-    """The value of `symbol`, with twice its gradient: for a symmetric expression in which one of two equal arguments
-    carries no gradient."""
-    return 2.0 * symbol - mx.sym.BlockGrad(symbol)
-
-
-def _sums_of_squares(matrix, sums: Callable):
-    """(N, M) -> (N, 1)."""
-    with recomputed():
-        return sums(mx.sym.square(matrix))
-
-
 def _squared_distance(a, b):
     """Sum of squared differences of two matrices, shape (1,)."""
-    return mx.sym.sum(_sums_of_squares(a - b, row_sums_as_layer))
+    return mx.sym.sum(sums_of_squares(a - b, row_sums_as_layer))
 
 
-# Statistics: features (1, N, H, W), M = H W -> {name: symbol}
+# Statistics: moments -> {name: symbol}
 
 
-def _mean(features, positions: int) -> Symbols:
+def _mean(moments: Moments) -> Symbols:
     """mu_F (N, 1), Eq. 12."""
-    return {"mean": row_sums(_rows(features)) / positions}
+    return {"mean": moments.mean}
 
 
-def _mean_and_std(features, positions: int) -> Symbols:
+def _mean_and_std(moments: Moments) -> Symbols:
     """mu_F and sigma_F (N, 1), Eq. 12, from centred features: E[F^2] - mu^2 would cancel where sigma << mu.
 
     A standard deviation within the rounding error of its mean counts as 0 and gets gradient 0: sigma is not
     differentiable there (the released code divides by it: NaN).
     """
-    rows = _rows(features)
-    mean = row_sums(rows) / positions
+    mean = moments.mean
     held_mean = mx.sym.BlockGrad(mean)
-    centred = mx.sym.broadcast_sub(mx.sym.BlockGrad(rows), held_mean)
-    variance = _sums_of_squares(centred, row_sums) / positions
+    centred = mx.sym.broadcast_sub(mx.sym.BlockGrad(moments.rows), held_mean)
+    variance = sums_of_squares(centred, row_sums) / moments.positions
     # This has the same gradient, 2 (F - mu) / M, and needs no centred features for it. Its value, which cancels, must
     # be taken from itself first.
-    slope = _sums_of_squares(rows, row_sums) / positions - 2.0 * mean * held_mean
+    slope = moments.mean_square - 2.0 * mean * held_mean
     variance = variance + (slope - mx.sym.BlockGrad(slope))
     varies = mx.sym.BlockGrad(variance > mx.sym.square(mean * 1e-5))
     safe = mx.sym.where(varies, variance, mx.sym.ones_like(variance))
     return {"mean": mean, "std": mx.sym.sqrt(safe) * varies}
 
 
-def _gram(features, positions: int) -> Symbols:
-    """G / M (N, N), Eq. 7.
-
-    It is used symmetrically, so its gradient goes through one factor and counts twice: half of the product backward.
-    """
-    rows = _rows(features)
-    return {"gram": _gradient_twice(mx.sym.dot(rows, mx.sym.BlockGrad(rows), transpose_b=True)) / positions}
+def _gram(moments: Moments) -> Symbols:
+    """G / M (N, N), Eq. 7."""
+    return {"gram": moments.gram}
 
 
-def _gram_and_mean(features, positions: int) -> Symbols:
-    return _gram(features, positions) | _mean(features, positions)
+def _gram_and_mean(moments: Moments) -> Symbols:
+    return _gram(moments) | _mean(moments)
 
 
-def _samples(features, positions: int) -> Symbols:
+def _samples(moments: Moments) -> Symbols:
     """The samples themselves, (M, N). A statistic of several blocks of channels, (M, N_b) each, is one as well."""
     with recomputed():
         # Not reshaped first: from oneDNN's order, which has channels side by side, this is quick.
-        lines = mx.sym.transpose(features, axes=(0, 2, 3, 1))  # (1, H, W, N)
+        lines = mx.sym.transpose(moments.features, axes=(0, 2, 3, 1))  # (1, H, W, N)
         return {"samples": mx.sym.reshape(lines, shape=(-1, 0), reverse=True)}
 
 
@@ -197,19 +176,21 @@ def _gaussian_distance(keep: bool, picture: Symbols, inputs: Symbols, channels: 
 class Method:
     """A way to align two distributions of features.
 
-    statistic: (features (1, N, H, W), M) -> {name: symbol}.
+    statistic: Moments -> {name: symbol}.
     distance: (picture's statistic, inputs, N, M_F) -> symbol (1,); its inputs are the target's statistic and, for a
         sampling method, "pairs" and "style_pairs".
     samples_pairs: whether it needs drawn pairs.
+    reads_gram: whether its statistic has the Gram matrix.
     """
 
-    statistic: Callable[..., Symbols]
+    statistic: Callable[[Moments], Symbols]
     distance: Callable[..., object]
     samples_pairs: bool = False
+    reads_gram: bool = False
 
 
 def _poly(c: float) -> Method:
-    return Method(_gram if c == 0 else _gram_and_mean, partial(_poly_distance, c=c))
+    return Method(_gram if c == 0 else _gram_and_mean, partial(_poly_distance, c=c), reads_gram=True)
 
 
 def _gaussian(bandwidth: float, keep: bool, blocks: tuple[int, int] | None) -> Method:
@@ -222,7 +203,7 @@ _METHODS: dict[str, Callable[..., Method]] = {
     "poly": lambda c, *_: _poly(c),
     "gaussian": lambda c, *choices: _gaussian(*choices),
     "bn": lambda c, *_: Method(_mean_and_std, _bn_distance),
-    "gram": lambda c, *_: Method(_gram, _gram_distance),
+    "gram": lambda c, *_: Method(_gram, _gram_distance, reads_gram=True),
 }
 
 
@@ -244,7 +225,7 @@ def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0
 
     "gram" has its true gradient only in expressions that use entries (i, j) and (j, i) alike, as the losses do.
     """
-    return method(name, poly_c).statistic(features, positions)
+    return method(name, poly_c).statistic(Moments(features, positions))
 
 
 def style_loss(
@@ -270,16 +251,18 @@ def style_loss(
     blocks: of "gaussian", the shape of blocks.draw_blocks, for an estimate of the same MMD^2 that scatters less than
         the paper's, which None means. It keeps its gradient whatever `keep` is.
     """
-    picture = style_statistics(name, features, positions=positions, poly_c=poly_c)
-    target = {key: mx.sym.Variable(f"style.{name}.{layer}.{key}") for key in picture}
     chosen = method(name, poly_c, bandwidth, keep, blocks)
-    return style_distance(chosen, picture, target, f"style.{name}.{layer}", channels, positions)
+    picture = chosen.statistic(Moments(features, positions))
+    return style_distance(chosen, picture, f"style.{name}.{layer}", channels, positions)
 
 
-def style_distance(chosen: Method, picture: Symbols, target: Symbols, label: str, channels: int, positions: int):
+def style_distance(
+    chosen: Method, picture: Symbols, label: str, channels: int, positions: int, target: Symbols | None = None
+):
     """The loss called `label` from the statistics of the picture and of the style picture, {statistic: symbol}, see
-    style_statistics. Its inputs are theirs, and the drawn pairs `<label>.pairs` and `<label>.style_pairs`."""
-    inputs = dict(target)
+    style_statistics; without `target` the latter are variables called `<label>.<statistic>`. Its other inputs are the
+    drawn pairs `<label>.pairs` and `<label>.style_pairs`."""
+    inputs = {key: mx.sym.Variable(f"{label}.{key}") for key in picture} if target is None else dict(target)
     if chosen.samples_pairs:
         inputs |= {key: mx.sym.Variable(f"{label}.{key}", dtype="int32") for key in ("pairs", "style_pairs")}
     return mx.sym.identity(chosen.distance(picture, inputs, channels, positions), name=label)
@@ -289,7 +272,7 @@ def content_loss(features, factor: float = 0.5):
     """Eq. 4, whose factor is 1/2, as a symbol (1,) called `content`; its input `content.features` has the shape of
     `features`."""
     target = mx.sym.Variable("content.features")
-    return mx.sym.identity(factor * _squared_distance(_rows(features), _rows(target)), name="content")
+    return mx.sym.identity(factor * _squared_distance(as_rows(features), as_rows(target)), name="content")
 
 
 def total_variation(data, form: str = "free"):
@@ -303,7 +286,7 @@ def total_variation(data, form: str = "free"):
     rows = mx.sym.slice_axis(data, axis=2, begin=1, end=None), mx.sym.slice_axis(data, axis=2, begin=0, end=-1)
     columns = mx.sym.slice_axis(data, axis=3, begin=1, end=None), mx.sym.slice_axis(data, axis=3, begin=0, end=-1)
     factor = 1 / 16 if form == "release" else 0.5
-    distances = (_squared_distance(*map(_rows, neighbours)) for neighbours in (rows, columns))
+    distances = (_squared_distance(*map(as_rows, neighbours)) for neighbours in (rows, columns))
     return mx.sym.identity(factor * sum(distances), name="tv")
 
 

@@ -23,6 +23,7 @@ from .blocks import block_shape, draw_blocks
 from .config import BLOCKS, FLOAT32, PAIRS, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .images import require_size
+from .moments import Moments
 from .network import copied, first_layer_samples, parameters_in, vgg19_symbol
 from .presets import layer_scale
 
@@ -198,10 +199,7 @@ class Objective:
         first: dict = {}
         rest: dict = {}
         last: dict = {}
-        read = dict(features)
-        if precision == FLOAT32 and any(losses.method(method).samples_pairs for method in config.method):
-            # One copy for all methods of a fusion. In bf16 they are copies already, the features in float32.
-            read |= {layer: copied(features[layer], layer) for layer in config.layers if layer != FIRST_LAYER}
+        read = self._moments(features, precision)
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
         for method in config.method:
             for layer in config.layers:
@@ -214,7 +212,21 @@ class Objective:
             (last if config.tv_form == "release" else rest)["tv"] = losses.total_variation(data, config.tv_form)
         return first, rest, last
 
-    def _style_loss(self, method: str, layer: str, features, data):
+    def _moments(self, features: Mapping[str, Any], precision: str) -> dict[str, Moments]:
+        """What the style losses read of each layer, one for all methods of a fusion."""
+        methods = [losses.method(method) for method in self.config.method]
+        # In bf16 the features are copies already, in float32.
+        copies = precision == FLOAT32 and any(method.samples_pairs for method in methods)
+        with_gram = any(method.reads_gram for method in methods)
+
+        def moments(layer: str) -> Moments:
+            copy = copies and layer != FIRST_LAYER
+            read = copied(features[layer], layer) if copy else features[layer]
+            return Moments(read, _positions(layer, self.shape), with_gram, read_again=copy)
+
+        return {layer: moments(layer) for layer in self.config.layers}
+
+    def _style_loss(self, method: str, layer: str, moments: Moments, data):
         """The loss of one layer, from its features or, see FIRST_LAYER, from the pictures."""
         choice: dict[str, Any] = {
             "poly_c": self.config.poly_c,
@@ -223,13 +235,14 @@ class Objective:
         }
         if self.estimator == BLOCKS and losses.method(method).samples_pairs:
             choice["blocks"] = self._drawn_shape(layer)
-        sizes: dict[str, Any] = {"channels": LAYERS[layer].channels, "positions": _positions(layer, self.shape)}
+        chosen, target = losses.method(method, **choice), None
         if _samples_the_picture(method, layer):
             pictures = data, mx.sym.Variable(_STYLE_PICTURE)
-            picture, target = (first_layer_samples(features, each) for each in pictures)
-            chosen = losses.method(method, **choice)
-            return losses.style_distance(chosen, picture, target, style_term(method, layer), **sizes)
-        return losses.style_loss(method, features, layer, **sizes, **choice)
+            picture, target = (first_layer_samples(moments.features, each) for each in pictures)
+        else:
+            picture = chosen.statistic(moments)
+        sizes = LAYERS[layer].channels, _positions(layer, self.shape)
+        return losses.style_distance(chosen, picture, style_term(method, layer), *sizes, target)
 
     def _pair_inputs(self) -> dict:
         """Arrays int32 for the pairs or blocks of each sampling method and layer; filled by _draw_pairs."""

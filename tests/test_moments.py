@@ -1,0 +1,67 @@
+"""The moments of a layer's features (Eq. 7 and 12), shared by the methods of a fusion: values and gradients against
+float64 NumPy, whether the mean squares are the Gram matrix's diagonal or not, and whether features are read again."""
+
+import numpy as np
+import pytest
+
+from neural_style_mmd import losses
+from neural_style_mmd._mxnet import mx
+from neural_style_mmd.moments import Moments
+
+N, HEIGHT, WIDTH = 3, 4, 5
+M = HEIGHT * WIDTH
+WAYS = [(False, False), (True, False), (False, True), (True, True)]
+
+
+def features(seed=0):
+    """What follows a ReLU: not negative, about one half zeros."""
+    return np.maximum(np.random.default_rng(seed).normal(0.3, 1.0, (1, N, HEIGHT, WIDTH)), 0)
+
+
+def value_and_gradient(symbol, inputs, heads):
+    arrays = {name: mx.nd.array(value, dtype="float64") for name, value in inputs.items()}
+    gradient = mx.nd.zeros(arrays["f"].shape, dtype="float64")
+    requests = {name: "write" if name == "f" else "null" for name in arrays}
+    executor = symbol.bind(mx.cpu(), arrays, {"f": gradient}, requests)
+    values = [each.asnumpy() for each in executor.forward(is_train=True)]
+    executor.backward([mx.nd.array(each, dtype="float64") for each in heads])
+    return values, gradient.asnumpy()
+
+
+@pytest.mark.parametrize(("with_gram", "read_again"), WAYS)
+def test_values_and_gradients_are_those_of_the_equations(with_gram, read_again):
+    moments = Moments(mx.sym.Variable("f"), M, with_gram, read_again)
+    random = np.random.default_rng(1)
+    of_mean, of_square, of_gram = random.normal(size=(N, 1)), random.normal(size=(N, 1)), random.normal(size=(N, N))
+    of_gram += of_gram.T
+    group = mx.sym.Group([moments.mean, moments.mean_square, moments.gram])
+    (mean, mean_square, gram), gradient = value_and_gradient(group, {"f": features()}, [of_mean, of_square, of_gram])
+    f = features().reshape(N, M)
+    np.testing.assert_allclose(mean[:, 0], f.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(mean_square[:, 0], (f**2).mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(gram, f @ f.T / M, rtol=1e-12)
+    expected = (of_mean + 2 * of_square * f + 2 * of_gram @ f) / M
+    np.testing.assert_allclose(gradient.reshape(N, M), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("with_gram", "read_again"), WAYS)
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, read_again):
+    """Eq. 11, and its derivative with respect to mu and sigma, also where sigma << mu: E[F^2] - mu^2 would cancel."""
+    f, s = features() + offset, features(seed=2) + offset
+    label, chosen = "style.bn.relu1_1", losses.method("bn")
+    moments = Moments(mx.sym.Variable("f"), M, with_gram, read_again)
+    picture = chosen.statistic(moments)
+    loss = losses.style_distance(chosen, picture, label, N, M)
+    symbol = mx.sym.Group([loss, moments.gram]) if with_gram else loss
+    rows, style = f.reshape(N, M), s.reshape(N, M)
+    target = {"mean": style.mean(axis=1, keepdims=True), "std": style.std(axis=1, keepdims=True)}
+    inputs = {"f": f, **{f"{label}.{name}": value for name, value in target.items()}}
+    heads = [np.ones(1), np.zeros((N, N))][: 1 + with_gram]
+    (value, *_), gradient = value_and_gradient(symbol, inputs, heads)
+    mean, std = rows.mean(axis=1, keepdims=True), rows.std(axis=1, keepdims=True)
+    expected = (((mean - target["mean"]) ** 2).sum() + ((std - target["std"]) ** 2).sum()) / N
+    assert value[0] == pytest.approx(expected, rel=1e-8)
+    slope = 2 * (mean - target["mean"]) + 2 * (std - target["std"]) * (rows - mean) / std
+    expected_gradient = slope / (N * M)
+    np.testing.assert_allclose(gradient.reshape(N, M), expected_gradient, atol=1e-8 * np.abs(expected_gradient).max())
