@@ -52,30 +52,6 @@ def vgg19_symbol(layers: Iterable[str], pooling: str = "avg", data=None, precisi
     return {layer: symbols[layer] for layer in layers}
 
 
-_BLOCKS = 2  # then the samples' arrays find place in those of the network
-
-
-def first_layer_samples(first_layer, picture) -> dict:
-    """The samples of relu1_1 at `picture`, a symbol (1, 3, H, W), by a matrix product over its 3 x 3 patches, in blocks
-    of channels: {"samples.<block>": symbol (M, 64 / blocks)}.
-
-    The same numbers as those of `first_layer`, the symbol of relu1_1 whose weights are used, but for rounding, already
-    in the order that samples are read in.
-    """
-    nodes = first_layer.get_internals()
-    columns = mx.sym.im2col(picture, kernel=(3, 3), pad=(1, 1))  # (1, 27, M)
-    patches = mx.sym.reshape(mx.sym.transpose(columns, axes=(0, 2, 1)), shape=(-3, 0))  # (M, 27)
-    weight = mx.sym.reshape(nodes["conv1_1_weight"], shape=(0, -1))  # (64, 27)
-    channels = LAYERS["relu1_1"].channels // _BLOCKS
-    samples = {}
-    for block in range(_BLOCKS):
-        rows = {"axis": 0, "begin": block * channels, "end": (block + 1) * channels}
-        own = (mx.sym.slice_axis(each, **rows) for each in (weight, nodes["conv1_1_bias"]))
-        sums = mx.sym.FullyConnected(patches, *own, num_hidden=channels)
-        samples[f"samples.{block}"] = mx.sym.Activation(sums, act_type="relu")
-    return samples
-
-
 def copied(features, layer: str, precision: str = FLOAT32):
     """The features of `layer`, computed in `precision`, as another array, which a loss may put into another order.
 

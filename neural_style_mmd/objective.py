@@ -7,7 +7,7 @@ MakeLoss, which ignores head gradients (a test pins both).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -22,16 +22,11 @@ from ._mxnet import mx
 from .blocks import block_shape, draw_blocks
 from .config import BLOCKS, FLOAT32, PAIRS, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
+from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
 from .moments import Moments
-from .network import copied, first_layer_samples, parameters_in, vgg19_symbol
+from .network import copied, parameters_in, vgg19_symbol
 from .presets import layer_scale
-
-FIRST_LAYER = "relu1_1"
-"""Its terms have a graph of their own, which is forward and backward after the other has ended: their arrays are the
-largest and need no place beside the network's. conv1_1 is computed twice for it, 0.5 % of the network's work, in
-float32 whatever the precision. The gaussian method does not keep the style picture's samples of it, which would be
-larger than all its other targets together, but computes them from the style picture whenever they are needed."""
 
 KEPT_PIXELS = 512**2
 """Up to this size the gaussian method keeps its gradients until the backward pass. In larger pictures the layers after
@@ -132,24 +127,23 @@ class Objective:
         return self.config.style_layer_weights[layer] * scale
 
     def _measure_style(self, style: np.ndarray) -> dict:
-        features = vgg19_symbol(self.config.layers, self.config.pooling)
-        symbols: dict = {}
         targets: dict = {}
-        for method in self.config.method:
-            for layer, symbol in features.items():
-                if _samples_the_picture(method, layer):
-                    targets[_STYLE_PICTURE] = mx.nd.array(style, ctx=self._device)
-                    continue
-                statistics = losses.style_statistics(
-                    method, symbol, positions=_positions(layer, style.shape), poly_c=self.config.poly_c
-                )
-                label = style_term(method, layer)
-                symbols |= {f"{label}.{key}": statistic for key, statistic in statistics.items()}
-        return targets | (self._forward(symbols, style) if symbols else {})
+        for features in self._graphs(self.config.layers):
+            symbols: dict = {}
+            for layer, each in features.items():
+                moments = Moments(each, _positions(layer, style.shape))
+                for method in self.config.method:
+                    if _samples_the_picture(method, layer):
+                        targets[_STYLE_PICTURE] = mx.nd.array(style, ctx=self._device)
+                        continue
+                    statistics = losses.method(method, self.config.poly_c).statistic(moments)
+                    symbols |= {f"{style_term(method, layer)}.{key}": value for key, value in statistics.items()}
+            targets |= self._forward(symbols, style) if symbols else {}
+        return targets
 
     def _measure_content(self, content: np.ndarray):
-        features = vgg19_symbol([self.config.content_layer], self.config.pooling)
-        return self._forward(features, content)[self.config.content_layer]
+        first, deeper = self._graphs([self.config.content_layer])
+        return self._forward(first or deeper, content)[self.config.content_layer]
 
     def _forward(self, symbols: dict, picture: np.ndarray) -> dict:
         """The values of `symbols` at `picture`, as MXNet arrays, by an executor that is gone afterwards."""
@@ -191,11 +185,11 @@ class Objective:
         """{term: symbol} of the parts: what reads FIRST_LAYER, the rest, and what is never clipped."""
         config = self.config
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
-        layers = [layer for layer in config.layers if layer != FIRST_LAYER]
-        if "content.features" in self._targets and config.content_layer != FIRST_LAYER:
-            layers.append(config.content_layer)
-        features = vgg19_symbol(layers, config.pooling, data, precision) if layers else {}
-        features |= vgg19_symbol([FIRST_LAYER], config.pooling, data)
+        content_layers = [config.content_layer] if "content.features" in self._targets else []
+        features = self._deeper([*config.layers, *content_layers], data, precision)
+        first_layer = FirstLayer()
+        features[FIRST_LAYER] = first_layer.features(data)
+        first_samples = [first_layer.samples(each) for each in (data, mx.sym.Variable(_STYLE_PICTURE))]
         first: dict = {}
         rest: dict = {}
         last: dict = {}
@@ -203,14 +197,25 @@ class Objective:
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
         for method in config.method:
             for layer in config.layers:
-                symbol = self._style_loss(method, layer, read[layer], data)
+                symbol = self._style_loss(method, layer, read[layer], first_samples)
                 (first if layer == FIRST_LAYER else rest)[style_term(method, layer)] = symbol
-        if "content.features" in self._targets:
-            content = losses.content_loss(features[config.content_layer], config.content_factor)
-            (first if config.content_layer == FIRST_LAYER else rest)["content"] = content
+        for layer in content_layers:
+            content = losses.content_loss(features[layer], config.content_factor)
+            (first if layer == FIRST_LAYER else rest)["content"] = content
         if config.tv_weight:
             (last if config.tv_form == "release" else rest)["tv"] = losses.total_variation(data, config.tv_form)
         return first, rest, last
+
+    def _graphs(self, layers: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """{layer: features} of FIRST_LAYER and of the others, by the symbols of which the losses are made."""
+        data = mx.sym.Variable("data")
+        first = {FIRST_LAYER: FirstLayer().features(data)} if FIRST_LAYER in layers else {}
+        return first, self._deeper(layers, data, FLOAT32)
+
+    def _deeper(self, layers: Iterable[str], data, precision: str) -> dict[str, Any]:
+        """The features of `layers` but for FIRST_LAYER."""
+        deeper = [layer for layer in layers if layer != FIRST_LAYER]
+        return vgg19_symbol(deeper, self.config.pooling, data, precision) if deeper else {}
 
     def _moments(self, features: Mapping[str, Any], precision: str) -> dict[str, Moments]:
         """What the style losses read of each layer, one for all methods of a fusion."""
@@ -226,8 +231,8 @@ class Objective:
 
         return {layer: moments(layer) for layer in self.config.layers}
 
-    def _style_loss(self, method: str, layer: str, moments: Moments, data):
-        """The loss of one layer, from its features or, see FIRST_LAYER, from the pictures."""
+    def _style_loss(self, method: str, layer: str, moments: Moments, first_samples: list):
+        """The loss of one layer. first_samples: of FIRST_LAYER, those of the picture and of the style picture."""
         choice: dict[str, Any] = {
             "poly_c": self.config.poly_c,
             "bandwidth": self.config.bandwidth,
@@ -235,12 +240,9 @@ class Objective:
         }
         if self.estimator == BLOCKS and losses.method(method).samples_pairs:
             choice["blocks"] = self._drawn_shape(layer)
-        chosen, target = losses.method(method, **choice), None
-        if _samples_the_picture(method, layer):
-            pictures = data, mx.sym.Variable(_STYLE_PICTURE)
-            picture, target = (first_layer_samples(moments.features, each) for each in pictures)
-        else:
-            picture = chosen.statistic(moments)
+        chosen = losses.method(method, **choice)
+        sampled = _samples_the_picture(method, layer)
+        picture, target = first_samples if sampled else (chosen.statistic(moments), None)
         sizes = LAYERS[layer].channels, _positions(layer, self.shape)
         return losses.style_distance(chosen, picture, style_term(method, layer), *sizes, target)
 
