@@ -242,18 +242,19 @@ def planned(executor):
 
 
 @pytest.mark.parametrize(
-    ("methods", "kept", "limit", "first_limit"),
+    ("methods", "estimator", "kept", "limit", "first_limit"),
     [
-        ("linear", 0, 1.05, 0.7),
-        ("poly", 0, 1.1, 0.7),
-        ("bn", 0, 1.1, 0.7),
-        ("gaussian", 0, 1.22, 0.7),
-        ("gaussian", 288 * 384, 1.3, 0.7),
-        ("bn+poly", 0, 1.1, 0.7),
-        ("bn+gaussian", 288 * 384, 1.4, 0.9),
+        ("linear", "pairs", 0, 1.05, 0.7),
+        ("poly", "pairs", 0, 1.1, 0.7),
+        ("bn", "pairs", 0, 1.1, 0.7),
+        ("gaussian", "pairs", 0, 1.22, 0.7),
+        ("gaussian", "pairs", 288 * 384, 1.3, 0.7),
+        ("gaussian", "blocks", 288 * 384, 1.3, 0.7),
+        ("bn+poly", "pairs", 0, 1.1, 0.7),
+        ("bn+gaussian", "pairs", 288 * 384, 1.4, 0.9),
     ],
 )
-def test_the_losses_need_hardly_more_arrays_than_the_network(methods, kept, limit, first_limit, monkeypatch):
+def test_the_losses_need_hardly_more_arrays_than_the_network(methods, estimator, kept, limit, first_limit, monkeypatch):
     """Bound together and with all arrays kept, the terms of poly, bn and gaussian took more than this, and so did those
     of fusions whose methods shared nothing; gaussian keeps some in small pictures alone."""
     monkeypatch.setattr("neural_style_mmd.objective.KEPT_PIXELS", kept)
@@ -263,7 +264,9 @@ def test_the_losses_need_hardly_more_arrays_than_the_network(methods, kept, limi
     bare = planned(symbol.simple_bind(mx.cpu(), requests, data=shape))
     picture = noise(shape, 100.0, seed=0)
     config, weights = TransferConfig(method=tuple(methods.split("+"))), model_zoo.load("surrogate")
-    rest, first = Objective(config, weights, picture, picture, shape)._parts
+    objective = Objective(config, weights, picture, picture, shape)
+    objective.use("float32", estimator)
+    rest, first = objective._parts
     assert first.terms == tuple(f"style.{method}.relu1_1" for method in config.method)
     assert planned(rest.executor) <= limit * bare
     assert planned(first.executor) <= first_limit * planned(rest.executor)  # it has its place in the memory of the rest
