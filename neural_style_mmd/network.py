@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -14,10 +15,16 @@ from .config import BF16, FLOAT32
 
 POOLING = ("avg", "max")
 
+_FIRST = ("conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1")
+"""What `recompute` computes again. Of conv2_1 nobody reads the second result, but its backward pass reads pool1, and
+what is computed again is read only by what is itself."""
+
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's type for what NumPy does not have
 
 
-def vgg19_symbol(layers: Iterable[str], pooling: str = "avg", data=None, precision: str = FLOAT32) -> dict:
+def vgg19_symbol(
+    layers: Iterable[str], pooling: str = "avg", data=None, precision: str = FLOAT32, recompute: bool = False
+) -> dict:
     """The symbols of the named layers of VGG-19, cut at the deepest of them.
 
     layers: relu or pool layers, such as "relu4_2".
@@ -26,6 +33,8 @@ def vgg19_symbol(layers: Iterable[str], pooling: str = "avg", data=None, precisi
         called "data" by default.
     precision: "float32", or "bf16": inside, pictures, features and gradients are bfloat16, and so must the parameters
         be (parameters_in); `data` and the symbols that are returned are float32.
+    recompute: whether the layers up to conv2_1 are computed again for the backward pass, and their features, the
+        largest, not kept until then: the same numbers in less memory, for a twelfth of the network's work.
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
     model_zoo.vgg19.parameter_shapes.
     Raises InputError for an unknown layer or pooling.
@@ -39,13 +48,15 @@ def vgg19_symbol(layers: Iterable[str], pooling: str = "avg", data=None, precisi
     symbol = mx.sym.Variable("data") if data is None else data
     symbol = mx.sym.amp_cast(symbol, dtype=_BFLOAT16) if low else symbol
     symbols = {}
+    again = _FIRST if recompute else ()
     for row in rows_up_to(deepest_of(layers)):
-        if row.kind == "conv":
-            symbol = mx.sym.Convolution(symbol, num_filter=row.channels, kernel=(3, 3), pad=(1, 1), name=row.name)
-        elif row.kind == "relu":
-            symbol = mx.sym.Activation(symbol, act_type="relu", name=row.name)
-        else:
-            symbol = mx.sym.Pooling(symbol, kernel=(2, 2), stride=(2, 2), pool_type=pooling, name=row.name)
+        with recomputed() if row.name in again else nullcontext():
+            if row.kind == "conv":
+                symbol = mx.sym.Convolution(symbol, num_filter=row.channels, kernel=(3, 3), pad=(1, 1), name=row.name)
+            elif row.kind == "relu":
+                symbol = mx.sym.Activation(symbol, act_type="relu", name=row.name)
+            else:
+                symbol = mx.sym.Pooling(symbol, kernel=(2, 2), stride=(2, 2), pool_type=pooling, name=row.name)
         symbols[row.name] = symbol
         if low and row.name in layers:
             symbols[row.name] = mx.sym.amp_cast(copied(symbol, row.name, precision), dtype=np.float32)

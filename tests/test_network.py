@@ -128,6 +128,25 @@ def test_features_are_those_of_naive_convolutions(pooling, reduce, network):
         np.testing.assert_allclose(found[layer], expected[layer], atol=1e-5 * np.abs(expected[layer]).max())
 
 
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_what_is_computed_again_for_the_backward_pass_has_the_same_bits(pooling, network):
+    x = np.random.default_rng(3).uniform(-120, 130, (1, 3, 37, 51)).astype(np.float32)
+    found = []
+    for recompute in (False, True):
+        symbol = mx.sym.Group(list(vgg19_symbol(["relu1_2", "relu2_1"], pooling, recompute=recompute).values()))
+        names = [name for name in symbol.list_arguments() if name != "data"]
+        arguments = {"data": mx.nd.array(x)} | {name: mx.nd.array(network.parameters[name]) for name in names}
+        gradient = mx.nd.zeros(x.shape)
+        requests = dict.fromkeys(names, "null") | {"data": "write"}
+        executor = symbol.bind(mx.cpu(), arguments, {"data": gradient}, requests)
+        outputs = executor.forward(is_train=True)
+        executor.backward([mx.nd.ones(each.shape) for each in outputs])
+        found.append([each.asnumpy() for each in (*outputs, gradient)])
+    for kept, again in zip(*found, strict=True):
+        assert np.abs(kept).max() > 0
+        np.testing.assert_array_equal(again, kept)
+
+
 def test_average_pooling_is_the_default(network):
     parameters = network.parameters
     x = np.random.default_rng(2).uniform(-120, 130, (3, 8, 8)).astype(np.float32)
