@@ -71,12 +71,18 @@ def block_distance(
     gradient stands in the graph: the sum over j of k(x_i, y_j) (x_i - y_j), less that of k(x_i, x_j) (x_i - x_j), each
     over the number of such couples, times 2 / sigma^2.
 
-    picture, inputs: samples {block of channels: (M_F, N_b)} and (M_S, N_b); in inputs also what draw_blocks gives.
+    picture, inputs: samples {block of channels: (M_F, N_b)} and (M_S, N_b); in inputs also what draw_blocks gives, or
+        nothing of it where the samples are those that were drawn, in that order, (B b, N_b).
     """
     number, size = shape
     couples = {"xx": number * size * (size - 1), "xy": number * size**2, "yy": number * (size // 2)}
-    x = [mx.sym.take(mx.sym.BlockGrad(picture[key]), inputs["pairs"]) for key in picture]  # (B, b, N_b)
-    y = [mx.sym.take(inputs[key], inputs["style_pairs"]) for key in picture]
+
+    def drawn(samples, key: str):
+        """(B, b, N_b)."""
+        return mx.sym.take(samples, inputs[key]) if key in inputs else mx.sym.reshape(samples, shape=(number, size, -1))
+
+    x = [drawn(mx.sym.BlockGrad(picture[key]), "pairs") for key in picture]
+    y = [drawn(inputs[key], "style_pairs") for key in picture]
 
     def means(of: Mapping):
         ones = ((what, mx.sym.reshape(each, shape=(-1,))) for what, each in of.items())
@@ -93,12 +99,15 @@ def block_distance(
     pull_xx, pull_xy = (mx.sym.broadcast_mul(kernels[w], (2.0 / couples[w]) * per_sigma2) for w in ("xx", "xy"))
     own = mx.sym.reshape(row_sums_as_layer(mx.sym.reshape(pull_xy - pull_xx, shape=(-3, 0))), shape=(number, size))
     to_x = pull_xx + mx.sym.linalg.makediag(own)  # smaller than the samples
-    at = mx.sym.reshape(inputs["pairs"], shape=(1, -1))
 
     def gradient(a, b):
-        """With respect to all samples (M_F, N_b); 0 for those left over."""
-        pulls = mx.sym.batch_dot(to_x, a) - mx.sym.batch_dot(pull_xy, b)
-        return mx.sym.scatter_nd(mx.sym.reshape(pulls, shape=(-3, 0)), at, shape=(positions, channels // len(picture)))
+        """With respect to the samples of `picture`; 0 for those left over."""
+        pulls = mx.sym.reshape(mx.sym.batch_dot(to_x, a) - mx.sym.batch_dot(pull_xy, b), shape=(-3, 0))
+        if "pairs" not in inputs:
+            return pulls
+        # By hand: with the backward pass of `take` more memory is planned.
+        at = mx.sym.reshape(inputs["pairs"], shape=(1, -1))
+        return mx.sym.scatter_nd(pulls, at, shape=(positions, channels // len(picture)))
 
     carriers = (held_product(picture[key], gradient(*each)) for key, *each in zip(picture, x, y, strict=True))
     return with_gradient_of(reduce(operator.add, carriers), value)

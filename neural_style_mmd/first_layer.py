@@ -6,9 +6,12 @@ to be changed first, into a second array of relu1_1's size, which is the largest
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
+
 from model_zoo.vgg19 import LAYERS
 
-from ._mxnet import mx
+from ._mxnet import mx, recomputed
 
 FIRST_LAYER = "relu1_1"
 """Its losses have a graph of their own, which is forward and backward after the other: their arrays are the largest
@@ -17,14 +20,18 @@ whatever the precision. The gaussian method does not keep the style picture's sa
 all its other targets together, but computes them from the style picture whenever they are needed."""
 
 _CHANNELS = LAYERS[FIRST_LAYER].channels
-_BLOCKS = 2  # then the samples' arrays find place in those of the network
 
 
 class FirstLayer:
-    """relu1_1 with the variables conv1_1_weight and conv1_1_bias, of which a graph must have one each."""
+    """relu1_1 with the variables conv1_1_weight and conv1_1_bias, of which a graph must have one each.
 
-    def __init__(self) -> None:
+    recompute: whether `samples` makes its patches again for the backward pass, and does not keep them until then: the
+        same numbers in less memory, more slowly. `features` always does, where it takes little time.
+    """
+
+    def __init__(self, recompute: bool = False) -> None:
         self._weight, self._bias = (mx.sym.Variable(f"conv1_1_{name}") for name in ("weight", "bias"))
+        self._recompute = recompute
 
     def features(self, picture):
         """(1, 3, H, W) -> (1, 64, 1, H W).
@@ -36,22 +43,25 @@ class FirstLayer:
         of_ones = mx.sym.reshape(self._bias, shape=(0, 1, 1, 1))
         of_ones = mx.sym.pad(of_ones, mode="constant", constant_value=0.0, pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
         weight = mx.sym.reshape(mx.sym.Concat(self._weight, of_ones, dim=1), shape=(0, -1))  # (64, 36)
-        patches = mx.sym.reshape(_patches(mx.sym.Concat(picture, ones, dim=1)), shape=(-3, 0))  # (36, M)
-        rows = mx.sym.Activation(mx.sym.dot(weight, patches), act_type="relu")
-        return mx.sym.reshape(rows, shape=(1, _CHANNELS, 1, -1))
+        with recomputed():
+            patches = mx.sym.reshape(_patches(mx.sym.Concat(picture, ones, dim=1)), shape=(-3, 0))  # (36, M)
+            sums = mx.sym.dot(weight, patches)
+        return mx.sym.reshape(mx.sym.Activation(sums, act_type="relu"), shape=(1, _CHANNELS, 1, -1))
 
-    def samples(self, picture) -> dict:
-        """(1, 3, H, W) -> {"samples.<block>": (H W, 64 / blocks)}, in blocks of channels."""
-        patches = mx.sym.reshape(mx.sym.transpose(_patches(picture), axes=(0, 2, 1)), shape=(-3, 0))  # (M, 27)
-        weight = mx.sym.reshape(self._weight, shape=(0, -1))  # (64, 27)
-        width = _CHANNELS // _BLOCKS
-        samples = {}
-        for block in range(_BLOCKS):
-            rows = {"axis": 0, "begin": block * width, "end": (block + 1) * width}
-            own = (mx.sym.slice_axis(each, **rows) for each in (weight, self._bias))
-            sums = mx.sym.FullyConnected(patches, *own, num_hidden=width)
-            samples[f"samples.{block}"] = mx.sym.Activation(sums, act_type="relu")
-        return samples
+    def samples(self, picture, drawn: Sequence, blocks: int = 1) -> dict:
+        """(1, 3, H, W) -> {"samples.<i>": (n, 64 / blocks)}: for each array `drawn` of n positions the samples there,
+        in blocks of channels. Only patches are gathered, which are less than half as long as samples."""
+        width = _CHANNELS // blocks
+        sums = []
+        with recomputed() if self._recompute else nullcontext():
+            patches = mx.sym.reshape(mx.sym.transpose(_patches(picture), axes=(0, 2, 1)), shape=(-3, 0))  # (M, 27)
+            weight = mx.sym.reshape(self._weight, shape=(0, -1))  # (64, 27)
+            for there in (mx.sym.take(patches, positions) for positions in drawn):
+                for block in range(blocks):
+                    rows = {"axis": 0, "begin": block * width, "end": (block + 1) * width}
+                    own = (mx.sym.slice_axis(each, **rows) for each in (weight, self._bias))
+                    sums.append(mx.sym.FullyConnected(there, *own, num_hidden=width))
+        return {f"samples.{i}": mx.sym.Activation(each, act_type="relu") for i, each in enumerate(sums)}
 
 
 def _patches(picture):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -20,11 +19,11 @@ import numpy as np
 
 from model_zoo.errors import InputError
 
-from ._mxnet import mx, recomputed
+from ._mxnet import mx
 from .blocks import block_distance, draw_blocks
 from .held_gradients import held_product, with_gradient_of
 from .moments import Moments, as_rows, sums_of_squares
-from .row_sums import row_sums, row_sums_as_layer
+from .row_sums import row_sums_as_layer
 
 Symbols = dict  # {name: mx.sym.Symbol}
 
@@ -50,8 +49,7 @@ def _mean_and_std(moments: Moments) -> Symbols:
     """
     mean = moments.mean
     held_mean = mx.sym.BlockGrad(mean)
-    centred = mx.sym.broadcast_sub(mx.sym.BlockGrad(moments.rows), held_mean)
-    variance = sums_of_squares(centred, row_sums) / moments.positions
+    variance = moments.held_mean_square_about(held_mean)
     # This has the same gradient, 2 (F - mu) / M, and needs no centred features for it. Its value, which cancels, must
     # be taken from itself first.
     slope = moments.mean_square - 2.0 * mean * held_mean
@@ -72,10 +70,7 @@ def _gram_and_mean(moments: Moments) -> Symbols:
 
 def _samples(moments: Moments) -> Symbols:
     """The samples themselves, (M, N). A statistic of several blocks of channels, (M, N_b) each, is one as well."""
-    with recomputed():
-        # Not reshaped first: from oneDNN's order, which has channels side by side, this is quick.
-        lines = mx.sym.transpose(moments.features, axes=(0, 2, 3, 1))  # (1, H, W, N)
-        return {"samples": mx.sym.reshape(lines, shape=(-1, 0), reverse=True)}
+    return {"samples": moments.samples}
 
 
 # Distances: the picture's statistic, the inputs (the target, and the pairs drawn), N, M_F -> symbol of shape (1,)
@@ -105,71 +100,45 @@ def _bn_distance(picture: Symbols, inputs: Symbols, channels: int, positions: in
     return (means + _squared_distance(picture["std"], inputs["std"])) / channels
 
 
-def _by_position(values, pairs, positions: int):
-    """One value for each entry of `pairs` (n, 2) -> (M_F,); 0 for the position left over where M_F is odd."""
-    at = mx.sym.reshape(pairs, shape=(1, -1))
-    return mx.sym.scatter_nd(mx.sym.reshape(values, shape=(-1,)), at, shape=(positions,))
-
-
-def _gaussian_distance(keep: bool, picture: Symbols, inputs: Symbols, channels: int, positions: int, bandwidth: float):
+def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int, bandwidth: float):
     """Unbiased linear-time estimate of MMD^2 (the paper's [9]) for k(x, y) = exp(-|x - y|^2 / 2 sigma^2); Z = 1.
 
     Mean over the drawn pairs of k(x0, x1) + k(y0, y1) - k(x0, y1) - k(x1, y0). sigma^2 is `bandwidth` times the mean
     of the squared distances over these four sets (paper, section 4: once) and carries no gradient. The paper gives no
     Z; 1 is our choice.
 
-    The picture's samples x are read in their own order, not gathered: each meets its partner p of the pair and the
-    style sample y opposite to it. Its gradient, (k(x, y) (x - y) - k(x, p) (x - p)) / (n sigma^2), stands in the graph,
-    made of the differences of which the value is made too, as what x is multiplied with in a product that is taken from
-    itself again. By MXNet's own differentiation twice as many arrays of their size are read and written.
+    The gradient, of x0 (k(x0, y1) (x0 - y1) - k(x0, x1) (x0 - x1)) / (n sigma^2) and of x1 likewise, stands in the
+    graph, made of the differences of which the value is made too.
 
-    keep: whether the gradient waits for the backward pass, or all that it is made of is computed again.
+    picture, inputs: samples {"samples": (M_F, N)} and (M_S, N), and in inputs what draw_pairs gives; or, without that,
+        the drawn ones, x0 and x1, y0 and y1, (n, N) each.
     """
     n = positions // 2
-    pairs, style_pairs = inputs["pairs"], inputs["style_pairs"]
-    partner, opposite = (_by_position(mx.sym.reverse(each, axis=1), pairs, positions) for each in (pairs, style_pairs))
-    y0, y1 = (mx.sym.reshape(mx.sym.slice_axis(style_pairs, axis=1, begin=i, end=i + 1), shape=(-1,)) for i in (0, 1))
 
-    def total(column, counted):
-        """The sum of a column's values where `counted` is 1, (1, 1)."""
-        return mx.sym.dot(column, counted, transpose_a=True)
+    def ends(samples: list, pairs) -> list:
+        return samples if pairs is None else [mx.sym.take(*samples, column) for column in columns(pairs)]
 
-    def differences(x, y):
-        """Within the style pairs, (n, N), of x to the style sample opposite and to its partner, (M_F, N)."""
-        x = mx.sym.BlockGrad(x)
-        return (
-            mx.sym.take(y, y0) - mx.sym.take(y, y1),
-            x - mx.sym.take(y, opposite),
-            x - mx.sym.take(x, partner),
-        )
+    x = list(picture.values())
+    x0, x1 = ends([mx.sym.BlockGrad(each) for each in x], inputs.get("pairs"))
+    y0, y1 = ends([inputs[key] for key in picture], inputs.get("style_pairs"))
+    differences = (y0 - y1, x0 - x1, x0 - y1, x1 - y0)
+    squares = [row_sums_as_layer(mx.sym.square(each)) for each in differences]
+    ones = mx.sym.ones_like(squares[0])
 
-    with nullcontext() if keep else recomputed():
-        found = [differences(picture[key], inputs[key]) for key in picture]  # for each block of channels
-    squares = [[row_sums_as_layer(mx.sym.square(each)) for each in block] for block in found]
-    within = mx.sym.ones_like(squares[0][0])
-    drawn = mx.sym.ones_like(mx.sym.slice_axis(squares[0][1], axis=0, begin=0, end=2 * n))
-    if positions > 2 * n:
-        drawn = mx.sym.reshape(_by_position(drawn, pairs, positions), shape=(-1, 1))
-    sums = [[total(*each) for each in zip(block, (within, drawn, drawn), strict=True)] for block in squares]
-    # MXNet computes in the order in which this is read: block by block, so that fewer arrays are there at once.
-    mean = reduce(operator.add, (yy + xy + 0.5 * xx for yy, xy, xx in sums)) / (4.0 * n)
+    def total(column):
+        return mx.sym.dot(column, ones, transpose_a=True)
+
+    mean = reduce(operator.add, map(total, squares)) / (4.0 * n)
     per_sigma2 = 1.0 / mx.sym.maximum(bandwidth * mean, 1e-30)  # the mean is 0 when all samples agree
-
-    def kernel(blocks):
-        return mx.sym.exp(mx.sym.broadcast_mul(-0.5 * per_sigma2, reduce(operator.add, blocks)))
-
-    k_yy, k_xy, k_xx = map(kernel, zip(*squares, strict=True))
-    value = (total(k_yy, within) - total(k_xy, drawn) + 0.5 * total(k_xx, drawn)) / n  # k_xx has both ends of a pair
-    pull_xy, pull_xx = (mx.sym.broadcast_mul(per_sigma2 / n, drawn * each) for each in (k_xy, k_xx))
-
-    def product(x, xy, xx):
-        """Of x and its gradient, (1,)."""
-        with nullcontext() if keep else recomputed():
-            gradient = mx.sym.broadcast_mul(xy, pull_xy) - mx.sym.broadcast_mul(xx, pull_xx)
-        return held_product(x, gradient)
-
-    products = (product(picture[key], xy, xx) for key, (_, xy, xx) in zip(picture, found, strict=True))
-    return with_gradient_of(reduce(operator.add, products), value)
+    kernels = [mx.sym.exp(mx.sym.broadcast_mul(-0.5 * per_sigma2, each)) for each in squares]
+    yy, xx, xy, yx = map(total, kernels)
+    pulls = [mx.sym.broadcast_mul(per_sigma2 / n, each) for each in kernels]
+    _, within, *across = (mx.sym.broadcast_mul(*each) for each in zip(differences, pulls, strict=True))
+    gradients = [across[0] - within, across[1] + within]
+    if "pairs" in inputs:
+        at = mx.sym.reshape(mx.sym.transpose(inputs["pairs"]), shape=(1, -1))
+        gradients = [mx.sym.scatter_nd(mx.sym.Concat(*gradients, dim=0), at, shape=(positions, channels))]
+    return with_gradient_of(reduce(operator.add, map(held_product, x, gradients)), (yy + xx - xy - yx) / n)
 
 
 @dataclass(frozen=True)
@@ -193,8 +162,8 @@ def _poly(c: float) -> Method:
     return Method(_gram if c == 0 else _gram_and_mean, partial(_poly_distance, c=c), reads_gram=True)
 
 
-def _gaussian(bandwidth: float, keep: bool, blocks: tuple[int, int] | None) -> Method:
-    distance = partial(block_distance, blocks) if blocks else partial(_gaussian_distance, keep)
+def _gaussian(bandwidth: float, blocks: tuple[int, int] | None) -> Method:
+    distance = partial(block_distance, blocks) if blocks else _gaussian_distance
     return Method(_samples, partial(distance, bandwidth=bandwidth), samples_pairs=True)
 
 
@@ -211,13 +180,12 @@ def method(
     name: str,
     poly_c: float = 0.0,
     bandwidth: float = 1.0,
-    keep: bool = True,
     blocks: tuple[int, int] | None = None,
 ) -> Method:
     """The method called `name` (see config.METHODS); the other arguments are those of style_loss."""
     if name not in _METHODS:
         raise InputError(f"unknown method {name!r}; known are {', '.join(_METHODS)}")
-    return _METHODS[name](poly_c, bandwidth, keep, blocks)
+    return _METHODS[name](poly_c, bandwidth, blocks)
 
 
 def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0) -> Symbols:
@@ -237,7 +205,6 @@ def style_loss(
     positions: int,
     poly_c: float = 0.0,
     bandwidth: float = 1.0,
-    keep: bool = True,
     blocks: tuple[int, int] | None = None,
 ):
     """The style loss of one layer (Eq. 6, 9, 10 or 11) as a symbol of shape (1,) called `style.<name>.<layer>`.
@@ -246,26 +213,28 @@ def style_loss(
     Its inputs are variables called `style.<name>.<layer>.<statistic>`: what style_statistics gives for the style
     picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs, or of the shape `blocks`.
     poly_c: the polynomial kernel's c. bandwidth: the Gaussian kernel's sigma^2 over the mean squared distance.
-    keep: of "gaussian", whether the gradient of the samples stays in memory until the backward pass, or is computed
-        again there: the same numbers, more slowly. The others have nothing of their size to keep.
     blocks: of "gaussian", the shape of blocks.draw_blocks, for an estimate of the same MMD^2 that scatters less than
-        the paper's, which None means. It keeps its gradient whatever `keep` is.
+        the paper's, which None means.
     """
-    chosen = method(name, poly_c, bandwidth, keep, blocks)
-    picture = chosen.statistic(Moments(features, positions))
-    return style_distance(chosen, picture, f"style.{name}.{layer}", channels, positions)
+    chosen = method(name, poly_c, bandwidth, blocks)
+    picture, label = chosen.statistic(Moments(features, positions)), f"style.{name}.{layer}"
+    return style_distance(chosen, picture, loss_inputs(chosen, picture, label), label, channels, positions)
 
 
-def style_distance(
-    chosen: Method, picture: Symbols, label: str, channels: int, positions: int, target: Symbols | None = None
-):
-    """The loss called `label` from the statistics of the picture and of the style picture, {statistic: symbol}, see
-    style_statistics; without `target` the latter are variables called `<label>.<statistic>`. Its other inputs are the
-    drawn pairs `<label>.pairs` and `<label>.style_pairs`."""
-    inputs = {key: mx.sym.Variable(f"{label}.{key}") for key in picture} if target is None else dict(target)
-    if chosen.samples_pairs:
-        inputs |= {key: mx.sym.Variable(f"{label}.{key}", dtype="int32") for key in ("pairs", "style_pairs")}
+def style_distance(chosen: Method, picture: Symbols, inputs: Symbols, label: str, channels: int, positions: int):
+    """The loss called `label` from the picture's statistic, see style_statistics, and its inputs, see loss_inputs."""
     return mx.sym.identity(chosen.distance(picture, inputs, channels, positions), name=label)
+
+
+def loss_inputs(chosen: Method, picture: Symbols, label: str) -> Symbols:
+    """The target's statistic and what is drawn, {key: the variable `<label>.<key>`}."""
+    target = {key: mx.sym.Variable(f"{label}.{key}") for key in picture}
+    return target | (drawn_positions(label) if chosen.samples_pairs else {})
+
+
+def drawn_positions(label: str) -> Symbols:
+    """The variables `<label>.pairs` and `<label>.style_pairs`, as "pairs" and "style_pairs"."""
+    return {key: mx.sym.Variable(f"{label}.{key}", dtype="int32") for key in ("pairs", "style_pairs")}
 
 
 def content_loss(features, factor: float = 0.5):
@@ -288,6 +257,12 @@ def total_variation(data, form: str = "free"):
     factor = 1 / 16 if form == "release" else 0.5
     distances = (_squared_distance(*map(as_rows, neighbours)) for neighbours in (rows, columns))
     return mx.sym.identity(factor * sum(distances), name="tv")
+
+
+def columns(pairs) -> list:
+    """(n, 2) -> both columns, (n,)."""
+    slices = (mx.sym.slice_axis(pairs, axis=1, begin=i, end=i + 1) for i in (0, 1))
+    return [mx.sym.reshape(each, shape=(-1,)) for each in slices]
 
 
 def draw_pairs(positions: int, style_positions: int, rng: np.random.Generator) -> Mapping[str, np.ndarray]:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
 from ._mxnet import mx, recomputed
-from .row_sums import row_sums
+from .row_sums import column_sums, row_sums
 
 
 def as_rows(features):
@@ -16,7 +16,7 @@ def as_rows(features):
 
 
 def sums_of_squares(matrix, sums: Callable):
-    """(N, M) -> (N, 1)."""
+    """(N, M) -> (N, 1) by `sums` of rows; (M, N) -> (N, 1) by those of columns."""
     with recomputed():
         return sums(mx.sym.square(matrix))
 
@@ -26,32 +26,35 @@ class Moments:
     that its gradient is one array of the features' size.
 
     with_gram: whether some method reads the Gram matrix. Its diagonal then is the mean squares.
-    read_again: whether for the backward pass what is read is computed again, as it must be not to keep features that
-        are (network.copied). The same numbers.
+    by_samples: whether they are made of the samples, for a fusion with a method that compares these: all then read one
+        array, in one order. The same numbers but for rounding.
     """
 
-    def __init__(self, features, positions: int, with_gram: bool = False, read_again: bool = False) -> None:
+    def __init__(self, features, positions: int, with_gram: bool = False, by_samples: bool = False) -> None:
         self.features, self.positions = features, positions
-        self._with_gram, self._read_again = with_gram, read_again
+        self._with_gram, self._by_samples = with_gram, by_samples
+        self._sums = column_sums if by_samples else row_sums
 
     @cached_property
-    def rows(self):
-        """F (N, M)."""
-        with self._reading():
-            return as_rows(self.features)
+    def samples(self):
+        """F^T (M, N), computed again for the backward pass."""
+        with recomputed():
+            # Not reshaped first: from oneDNN's order, which has channels side by side, this is quick.
+            lines = mx.sym.transpose(self.features, axes=(0, 2, 3, 1))  # (1, H, W, N)
+            return mx.sym.reshape(lines, shape=(-1, 0), reverse=True)
 
     @cached_property
     def mean(self):
         """mu_F (N, 1), Eq. 12."""
         with self._reading():
-            return row_sums(self.rows) / self.positions
+            return self._sums(self._matrix) / self.positions
 
     @cached_property
     def mean_square(self):
         """E[F^2] (N, 1)."""
         if self._with_gram:
             return mx.sym.reshape(mx.sym.diag(self.gram), shape=(-1, 1))
-        return sums_of_squares(self.rows, row_sums) / self.positions
+        return sums_of_squares(self._matrix, self._sums) / self.positions
 
     @cached_property
     def gram(self):
@@ -60,9 +63,23 @@ class Moments:
         Entries (i, j) and (j, i) must be used alike: its gradient goes through one factor and counts twice, which is
         half of the product backward.
         """
+        sides = {"transpose_a": self._by_samples, "transpose_b": not self._by_samples}
         with self._reading():
-            product = mx.sym.dot(self.rows, mx.sym.BlockGrad(self.rows), transpose_b=True)
+            product = mx.sym.dot(self._matrix, mx.sym.BlockGrad(self._matrix), **sides)
         return (2.0 * product - mx.sym.BlockGrad(product)) / self.positions
 
+    def held_mean_square_about(self, centre):
+        """E[(F - centre)^2] (N, 1) for a centre (N, 1), without gradient to F."""
+        if self._by_samples:
+            centre = mx.sym.reshape(centre, shape=(1, -1))
+        apart = mx.sym.broadcast_sub(mx.sym.BlockGrad(self._matrix), centre)
+        return sums_of_squares(apart, self._sums) / self.positions
+
+    @cached_property
+    def _matrix(self):
+        """F (N, M), or F^T."""
+        return self.samples if self._by_samples else as_rows(self.features)
+
     def _reading(self) -> AbstractContextManager:
-        return recomputed() if self._read_again else nullcontext()
+        """What reads the samples is computed again with them."""
+        return recomputed() if self._by_samples else nullcontext()

@@ -29,9 +29,8 @@ from .network import copied, parameters_in, vgg19_symbol
 from .presets import layer_scale
 
 KEPT_PIXELS = 512**2
-"""Up to this size the gaussian method keeps its gradients until the backward pass. In larger pictures the layers after
-the first compute them again there, for memory; the first layer's part has that of the network to itself."""
-
+"""Up to this size the network's features are all kept until the backward pass. In larger pictures those of the first
+layers, the largest, are computed again there."""
 
 _STYLE_PICTURE = "style.picture"
 
@@ -66,6 +65,7 @@ class Objective:
         self.shape = tuple(shape)
         self._style_shape = style.shape
         self._device = _mxnet.device(device)
+        self._recompute = self.shape[2] * self.shape[3] > KEPT_PIXELS
         wanted = (*config.layers, *([] if content is None else [config.content_layer]))
         deepest = deepest_of(wanted)
         for *_, height, width in (self.shape, style.shape):
@@ -158,18 +158,19 @@ class Objective:
 
     def _bind(self, precision: str, estimator: str) -> None:
         self.precision, self.estimator, self._draw = precision, estimator, -1
-        first, rest, last = self._symbols(precision)
-        bound = first.keys() | rest.keys() | last.keys()
+        network, *others = self._symbols(precision)
+        bound = {name for symbols in (network, *others) for name in symbols}
         styles = (style_term(method, layer) for method in self.config.method for layer in self.config.layers)
         self.terms = tuple(name for name in (*styles, "content", "tv") if name in bound)
-        self._last_is_unclipped = bool(last)
+        self._last_is_unclipped = bool(others[-1])
         self._data, self._gradient = (mx.nd.zeros(self.shape, ctx=self._device) for _ in range(2))
         self._pairs = self._pair_inputs()
-        parameters = parameters_in(precision, self._parameters)
-        network = self._bound(rest, parameters, None) if rest else None  # the others find place in its memory
-        others = [self._bound(symbols, self._parameters, network) if symbols else None for symbols in (first, last)]
-        # It runs first too: what it needs most of stands then beside no other part's gradient.
-        self._parts = [part for part in (network, *others) if part is not None]
+        # The network first: the others find place in its memory, and what it needs most of, as it runs, stands beside
+        # no other part's gradient.
+        parts = [self._bound(network, parameters_in(precision, self._parameters), None)] if network else []
+        for symbols in filter(None, others):
+            parts.append(self._bound(symbols, self._parameters, parts[0] if parts else None))
+        self._parts = parts
 
     def _bound(self, symbols: Mapping[str, Any], parameters: Mapping[str, Any], larger: _Part | None) -> _Part:
         """The terms of `symbols`, in the memory of the part `larger`."""
@@ -181,30 +182,32 @@ class Objective:
         executor = group.bind(self._device, arguments, {"data": self._gradient}, requests, shared_exec=memory)
         return _Part(tuple(symbols), executor)
 
-    def _symbols(self, precision: str) -> tuple[dict, dict, dict]:
-        """{term: symbol} of the parts: what reads FIRST_LAYER, the rest, and what is never clipped."""
+    def _symbols(self, precision: str) -> tuple[dict, dict, dict, dict]:
+        """{term: symbol} of the parts: what reads the network, the moments of FIRST_LAYER, and its samples, which are
+        other arrays of its size; and what is never clipped."""
         config = self.config
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
         content_layers = [config.content_layer] if "content.features" in self._targets else []
         features = self._deeper([*config.layers, *content_layers], data, precision)
-        first_layer = FirstLayer()
+        first_layer = FirstLayer(self._recompute)
         features[FIRST_LAYER] = first_layer.features(data)
-        first_samples = [first_layer.samples(each) for each in (data, mx.sym.Variable(_STYLE_PICTURE))]
+        network: dict = {}
         first: dict = {}
-        rest: dict = {}
-        last: dict = {}
+        sampled: dict = {}
+        unclipped: dict = {}
         read = self._moments(features, precision)
-        # The shallow layers' losses first: MXNet plans in this order, and then with less memory for linear and poly.
-        for method in config.method:
-            for layer in config.layers:
-                symbol = self._style_loss(method, layer, read[layer], first_samples)
-                (first if layer == FIRST_LAYER else rest)[style_term(method, layer)] = symbol
+        # The shallow layers' losses first: MXNet plans in this order, and then with less memory.
+        for layer in config.layers:
+            for method in config.method:
+                part = sampled if _samples_the_picture(method, layer) else first if layer == FIRST_LAYER else network
+                part[style_term(method, layer)] = self._style_loss(method, layer, read[layer], data, first_layer)
         for layer in content_layers:
             content = losses.content_loss(features[layer], config.content_factor)
-            (first if layer == FIRST_LAYER else rest)["content"] = content
+            (first if layer == FIRST_LAYER else network)["content"] = content
         if config.tv_weight:
-            (last if config.tv_form == "release" else rest)["tv"] = losses.total_variation(data, config.tv_form)
-        return first, rest, last
+            part = unclipped if config.tv_form == "release" else network
+            part["tv"] = losses.total_variation(data, config.tv_form)
+        return network, first, sampled, unclipped
 
     def _graphs(self, layers: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """{layer: features} of FIRST_LAYER and of the others, by the symbols of which the losses are made."""
@@ -215,36 +218,45 @@ class Objective:
     def _deeper(self, layers: Iterable[str], data, precision: str) -> dict[str, Any]:
         """The features of `layers` but for FIRST_LAYER."""
         deeper = [layer for layer in layers if layer != FIRST_LAYER]
-        return vgg19_symbol(deeper, self.config.pooling, data, precision) if deeper else {}
+        return vgg19_symbol(deeper, self.config.pooling, data, precision, self._recompute) if deeper else {}
 
     def _moments(self, features: Mapping[str, Any], precision: str) -> dict[str, Moments]:
         """What the style losses read of each layer, one for all methods of a fusion."""
         methods = [losses.method(method) for method in self.config.method]
-        # In bf16 the features are copies already, in float32.
-        copies = precision == FLOAT32 and any(method.samples_pairs for method in methods)
+        sampled = any(method.samples_pairs for method in methods)
         with_gram = any(method.reads_gram for method in methods)
 
         def moments(layer: str) -> Moments:
-            copy = copies and layer != FIRST_LAYER
-            read = copied(features[layer], layer) if copy else features[layer]
-            return Moments(read, _positions(layer, self.shape), with_gram, read_again=copy)
+            by_samples = sampled and layer != FIRST_LAYER
+            read = copied(features[layer], layer) if by_samples and precision == FLOAT32 else features[layer]
+            return Moments(read, _positions(layer, self.shape), with_gram, by_samples)
 
         return {layer: moments(layer) for layer in self.config.layers}
 
-    def _style_loss(self, method: str, layer: str, moments: Moments, first_samples: list):
-        """The loss of one layer. first_samples: of FIRST_LAYER, those of the picture and of the style picture."""
-        choice: dict[str, Any] = {
-            "poly_c": self.config.poly_c,
-            "bandwidth": self.config.bandwidth,
-            "keep": layer == FIRST_LAYER or self.shape[2] * self.shape[3] <= KEPT_PIXELS,
-        }
+    def _style_loss(self, method: str, layer: str, moments: Moments, data, first_layer: FirstLayer):
+        """The loss of one layer."""
+        choice: dict[str, Any] = {"poly_c": self.config.poly_c, "bandwidth": self.config.bandwidth}
         if self.estimator == BLOCKS and losses.method(method).samples_pairs:
             choice["blocks"] = self._drawn_shape(layer)
-        chosen = losses.method(method, **choice)
-        sampled = _samples_the_picture(method, layer)
-        picture, target = first_samples if sampled else (chosen.statistic(moments), None)
-        sizes = LAYERS[layer].channels, _positions(layer, self.shape)
-        return losses.style_distance(chosen, picture, style_term(method, layer), *sizes, target)
+        chosen, label = losses.method(method, **choice), style_term(method, layer)
+        if _samples_the_picture(method, layer):
+            picture, inputs = self._first_samples(label, data, first_layer)
+        else:
+            picture = chosen.statistic(moments)
+            inputs = losses.loss_inputs(chosen, picture, label)
+        return losses.style_distance(chosen, picture, inputs, label, LAYERS[layer].channels, moments.positions)
+
+    def _first_samples(self, label: str, data, first_layer: FirstLayer) -> tuple[dict, dict]:
+        """FIRST_LAYER's samples of the picture and of the style picture, those that are drawn, in that order."""
+        drawn = losses.drawn_positions(label).values()
+        pictures = (data, mx.sym.Variable(_STYLE_PICTURE))
+        if self.estimator == BLOCKS:
+            # In two blocks of channels: then they find place in the network's memory.
+            all_drawn = [[mx.sym.reshape(each, shape=(-1,))] for each in drawn]
+            x, y = (first_layer.samples(*each, blocks=2) for each in zip(pictures, all_drawn, strict=True))
+        else:
+            x, y = map(first_layer.samples, pictures, map(losses.columns, drawn))
+        return x, y
 
     def _pair_inputs(self) -> dict:
         """Arrays int32 for the pairs or blocks of each sampling method and layer; filled by _draw_pairs."""

@@ -7,8 +7,7 @@ from neural_style_mmd._mxnet import mx
 from neural_style_mmd.first_layer import FirstLayer
 
 HEIGHT, WIDTH = 4, 5
-FEATURES = ("features",)
-SAMPLES = ("samples.0", "samples.1")
+DRAWN = ([7, 3, 19], [0, 3, 12])  # positions; some are in neither, one in both
 
 
 def relu1_1(picture, network):
@@ -23,45 +22,66 @@ def picture():
     return np.random.default_rng(4).uniform(-120, 130, (1, 3, HEIGHT, WIDTH))
 
 
-def bound(network, order):
-    """The executor of relu1_1 in one order, and the array that its gradient is written into."""
-    layer, data = FirstLayer(), mx.sym.Variable("data")
-    symbols = {"features": layer.features(data)} if order == FEATURES else layer.samples(data)
-    assert tuple(symbols) == order
+def features(layer, data):
+    """Its rows, (64, M)."""
+    return [layer.features(data)], lambda every: [every.reshape(1, 64, 1, -1)]
+
+
+def drawn_samples(layer, data):
+    """Of two arrays of positions, in one block of channels."""
+    samples = layer.samples(data, [mx.sym.Variable(f"drawn{i}") for i in range(2)])
+    assert list(samples) == ["samples.0", "samples.1"]
+    return list(samples.values()), lambda every: [every[:, there].T for there in DRAWN]
+
+
+def samples_in_blocks(layer, data):
+    """Of one array of positions, in two blocks of channels."""
+    samples = layer.samples(data, [mx.sym.Variable("drawn0")], blocks=2)
+    assert list(samples) == ["samples.0", "samples.1"]
+    return list(samples.values()), lambda every: [half[:, DRAWN[0]].T for half in (every[:32], every[32:])]
+
+
+ORDERS = [features, drawn_samples, samples_in_blocks]
+
+
+def bound(network, order, recompute):
+    """The executor of relu1_1 in one order; how float64 (64, M) is put into it; and where the gradient is written."""
+    data = mx.sym.Variable("data")
+    symbols, arrange = order(FirstLayer(recompute), data)
     known = {name: mx.nd.array(value, dtype="float64") for name, value in network.parameters.items()}
     known["data"] = mx.nd.array(picture(), dtype="float64")
-    group = mx.sym.Group(list(symbols.values()))
+    known |= {f"drawn{i}": mx.nd.array(there, dtype="int32") for i, there in enumerate(DRAWN)}
+    group = mx.sym.Group(symbols)
     names = group.list_arguments()
     gradient = mx.nd.zeros(known["data"].shape, dtype="float64")
     requests = {name: "write" if name == "data" else "null" for name in names}
-    return group.bind(mx.cpu(), {name: known[name] for name in names}, {"data": gradient}, requests), gradient
+    executor = group.bind(mx.cpu(), {name: known[name] for name in names}, {"data": gradient}, requests)
+    return executor, arrange, gradient
 
 
-@pytest.mark.parametrize("order", [FEATURES, SAMPLES])
+@pytest.mark.parametrize("order", ORDERS)
 def test_the_numbers_are_those_of_the_convolution(order, network):
-    executor, _ = bound(network, order)
-    expected = relu1_1(picture()[0], network)
-    found = [each.asnumpy() for each in executor.forward()]
-    if order == FEATURES:
-        assert found[0].shape == (1, 64, 1, HEIGHT * WIDTH)
-        found = found[0][0, :, 0]
-    else:
-        assert [each.shape for each in found] == [(HEIGHT * WIDTH, 32)] * 2
-        found = np.concatenate(found, axis=1).T
-    np.testing.assert_allclose(found, expected, atol=1e-10 * expected.max())
+    executor, arrange, _ = bound(network, order, False)
+    every = relu1_1(picture()[0], network)
+    for found, expected in zip(executor.forward(), arrange(every), strict=True):
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found.asnumpy(), expected, atol=1e-10 * every.max())
 
 
-@pytest.mark.parametrize("order", [FEATURES, SAMPLES])
-def test_the_gradient_is_that_of_central_differences(order, network):
-    executor, gradient = bound(network, order)
-    heads = np.random.default_rng(5).normal(size=(64, HEIGHT * WIDTH))
-    executor.forward(is_train=True)
-    outputs = [heads.reshape(1, 64, 1, -1)] if order == FEATURES else [heads[:32].T, heads[32:].T]
-    executor.backward([mx.nd.array(each, dtype="float64") for each in outputs])
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_gradient_is_that_of_central_differences(order, recompute, network):
+    executor, arrange, gradient = bound(network, order, recompute)
+    heads = [np.random.default_rng(5).normal(size=each.shape) for each in executor.forward(is_train=True)]
+    executor.backward([mx.nd.array(each, dtype="float64") for each in heads])
+
+    def total(at):
+        outputs = arrange(relu1_1(at[0], network))
+        return sum((head * output).sum() for head, output in zip(heads, outputs, strict=True))
+
     numeric = np.zeros(gradient.shape)
     for index in np.ndindex(numeric.shape):
         step = np.zeros(numeric.shape)
         step[index] = 1e-5
-        higher, lower = (relu1_1((picture() + by)[0], network) for by in (step, -step))
-        numeric[index] = (heads * (higher - lower)).sum() / 2e-5
+        numeric[index] = (total(picture() + step) - total(picture() - step)) / 2e-5
     assert np.linalg.norm(gradient.asnumpy() - numeric) < 1e-6 * np.linalg.norm(numeric)

@@ -28,9 +28,9 @@ def value_and_gradient(symbol, inputs, heads):
     return values, gradient.asnumpy()
 
 
-@pytest.mark.parametrize(("with_gram", "read_again"), WAYS)
-def test_values_and_gradients_are_those_of_the_equations(with_gram, read_again):
-    moments = Moments(mx.sym.Variable("f"), M, with_gram, read_again)
+@pytest.mark.parametrize(("with_gram", "by_samples"), WAYS)
+def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples):
+    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples)
     random = np.random.default_rng(1)
     of_mean, of_square, of_gram = random.normal(size=(N, 1)), random.normal(size=(N, 1)), random.normal(size=(N, N))
     of_gram += of_gram.T
@@ -44,15 +44,15 @@ def test_values_and_gradients_are_those_of_the_equations(with_gram, read_again):
     np.testing.assert_allclose(gradient.reshape(N, M), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize(("with_gram", "read_again"), WAYS)
+@pytest.mark.parametrize(("with_gram", "by_samples"), WAYS)
 @pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, read_again):
+def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, by_samples):
     """Eq. 11, and its derivative with respect to mu and sigma, also where sigma << mu: E[F^2] - mu^2 would cancel."""
     f, s = features() + offset, features(seed=2) + offset
     label, chosen = "style.bn.relu1_1", losses.method("bn")
-    moments = Moments(mx.sym.Variable("f"), M, with_gram, read_again)
+    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples)
     picture = chosen.statistic(moments)
-    loss = losses.style_distance(chosen, picture, label, N, M)
+    loss = losses.style_distance(chosen, picture, losses.loss_inputs(chosen, picture, label), label, N, M)
     symbol = mx.sym.Group([loss, moments.gram]) if with_gram else loss
     rows, style = f.reshape(N, M), s.reshape(N, M)
     target = {"mean": style.mean(axis=1, keepdims=True), "std": style.std(axis=1, keepdims=True)}
