@@ -69,7 +69,7 @@ def _gram_and_mean(moments: Moments) -> Symbols:
 
 
 def _samples(moments: Moments) -> Symbols:
-    """The samples themselves, (M, N). A statistic of several blocks of channels, (M, N_b) each, is one as well."""
+    """The samples themselves, (M, N). Those of relu1_1 come in several arrays, see FirstLayer.samples."""
     return {"samples": moments.samples}
 
 
@@ -147,7 +147,7 @@ class Method:
 
     statistic: Moments -> {name: symbol}.
     distance: (picture's statistic, inputs, N, M_F) -> symbol (1,); its inputs are the target's statistic and, for a
-        sampling method, "pairs" and "style_pairs".
+        sampling method, "pairs" and "style_pairs", unless the statistics are the drawn samples alone.
     samples_pairs: whether it needs drawn pairs.
     reads_gram: whether its statistic has the Gram matrix.
     """

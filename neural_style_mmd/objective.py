@@ -249,13 +249,11 @@ class Objective:
     def _first_samples(self, label: str, data, first_layer: FirstLayer) -> tuple[dict, dict]:
         """FIRST_LAYER's samples of the picture and of the style picture, those that are drawn, in that order."""
         drawn = losses.drawn_positions(label).values()
+        in_blocks = self.estimator == BLOCKS
+        # By blocks in two parts of the channels: then the samples find place in the network's memory.
+        arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
         pictures = (data, mx.sym.Variable(_STYLE_PICTURE))
-        if self.estimator == BLOCKS:
-            # In two blocks of channels: then they find place in the network's memory.
-            all_drawn = [[mx.sym.reshape(each, shape=(-1,))] for each in drawn]
-            x, y = (first_layer.samples(*each, blocks=2) for each in zip(pictures, all_drawn, strict=True))
-        else:
-            x, y = map(first_layer.samples, pictures, map(losses.columns, drawn))
+        x, y = (first_layer.samples(*each, 2 if in_blocks else 1) for each in zip(pictures, arrays, strict=True))
         return x, y
 
     def _pair_inputs(self) -> dict:
