@@ -14,10 +14,11 @@ from model_zoo.vgg19 import LAYERS
 from ._mxnet import mx, recomputed
 
 FIRST_LAYER = "relu1_1"
-"""Its losses have a graph of their own, which is forward and backward after the other: their arrays are the largest
-and need no place beside the network's. conv1_1 is computed twice for it, 0.5 % of the network's work, in float32
-whatever the precision. The gaussian method does not keep the style picture's samples of it, which would be larger than
-all its other targets together, but computes them from the style picture whenever they are needed."""
+"""Of the gaussian method, and of what is fused with it, its losses have graphs of their own, which are forward and
+backward after the other: their arrays are the largest and need no place beside the network's. conv1_1 is computed once
+more for it, 0.5 % of the network's work, in float32 whatever the precision. The gaussian method does not keep the style
+picture's samples of it, which would be larger than all its other targets together, but computes them from the style
+picture whenever they are needed. Where no method samples, the losses read the network's relu1_1, which is faster."""
 
 _CHANNELS = LAYERS[FIRST_LAYER].channels
 
@@ -34,7 +35,7 @@ class FirstLayer:
         self._recompute = recompute
 
     def features(self, picture):
-        """(1, 3, H, W) -> (1, 64, 1, H W).
+        """(1, 3, H, W) -> (1, 64, H, W).
 
         The bias is the weight, in the middle of a patch, of a fourth channel of ones: an addition takes longer, above
         all its backward pass.
@@ -46,7 +47,8 @@ class FirstLayer:
         with recomputed():
             patches = mx.sym.reshape(_patches(mx.sym.Concat(picture, ones, dim=1)), shape=(-3, 0))  # (36, M)
             sums = mx.sym.dot(weight, patches)
-        return mx.sym.reshape(mx.sym.Activation(sums, act_type="relu"), shape=(1, _CHANNELS, 1, -1))
+        rows = mx.sym.reshape(mx.sym.Activation(sums, act_type="relu"), shape=(1, _CHANNELS, -1))
+        return mx.sym.reshape_like(rows, picture, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=4)
 
     def samples(self, picture, drawn: Sequence, blocks: int = 1) -> dict:
         """(1, 3, H, W) -> {"samples.<i>": (n, 64 / blocks)}: for each array `drawn` of n positions the samples there,

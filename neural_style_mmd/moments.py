@@ -9,6 +9,9 @@ from functools import cached_property
 from ._mxnet import mx, recomputed
 from .row_sums import column_sums, row_sums
 
+_WINDOW = 15
+"""Pixels each way of the windows whose sums a mean is made of; 7 and 31 take as long."""
+
 
 def as_rows(features):
     """(1, N, H, W) -> F (N, M)."""
@@ -21,6 +24,19 @@ def sums_of_squares(matrix, sums: Callable):
         return sums(mx.sym.square(matrix))
 
 
+def position_sums(features):
+    """(1, N, H, W) -> (N, 1), the sum over all positions.
+
+    Of the averages of windows beside one another, because oneDNN's pooling reads the features, and writes their
+    gradient, in its own order, in which the network's gradient is too. The zeros around them let the last windows reach
+    beyond the features, whatever H and W are.
+    """
+    window = (_WINDOW, _WINDOW)
+    pad = (_WINDOW - 1, _WINDOW - 1)
+    averages = mx.sym.Pooling(features, kernel=window, stride=window, pad=pad, pool_type="avg", count_include_pad=True)
+    return row_sums(as_rows(averages)) * float(_WINDOW**2)
+
+
 class Moments:
     """Of features (1, N, H, W) at M = H W positions; each is one symbol, however many methods of a fusion read it, so
     that its gradient is one array of the features' size.
@@ -28,11 +44,14 @@ class Moments:
     with_gram: whether some method reads the Gram matrix. Its diagonal then is the mean squares.
     by_samples: whether they are made of the samples, for a fusion with a method that compares these: all then read one
         array, in one order. The same numbers but for rounding.
+    recompute: whether the features are computed again for the backward pass; then so is what reads them.
     """
 
-    def __init__(self, features, positions: int, with_gram: bool = False, by_samples: bool = False) -> None:
+    def __init__(
+        self, features, positions: int, with_gram: bool = False, by_samples: bool = False, recompute: bool = False
+    ) -> None:
         self.features, self.positions = features, positions
-        self._with_gram, self._by_samples = with_gram, by_samples
+        self._with_gram, self._by_samples, self._recompute = with_gram, by_samples, recompute
         self._sums = column_sums if by_samples else row_sums
 
     @cached_property
@@ -47,7 +66,8 @@ class Moments:
     def mean(self):
         """mu_F (N, 1), Eq. 12."""
         with self._reading():
-            return self._sums(self._matrix) / self.positions
+            sums = column_sums(self.samples) if self._by_samples else position_sums(self.features)
+            return sums / self.positions
 
     @cached_property
     def mean_square(self):
@@ -78,8 +98,9 @@ class Moments:
     @cached_property
     def _matrix(self):
         """F (N, M), or F^T."""
-        return self.samples if self._by_samples else as_rows(self.features)
+        with self._reading():
+            return self.samples if self._by_samples else as_rows(self.features)
 
     def _reading(self) -> AbstractContextManager:
-        """What reads the samples is computed again with them."""
-        return recomputed() if self._by_samples else nullcontext()
+        """What reads the samples, or features that are computed again, is computed again with them."""
+        return recomputed() if self._by_samples or self._recompute else nullcontext()

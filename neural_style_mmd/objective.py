@@ -7,7 +7,7 @@ MakeLoss, which ignores head gradients (a test pins both).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
 from .moments import Moments
-from .network import copied, parameters_in, vgg19_symbol
+from .network import COMPUTED_AGAIN, copied, parameters_for, vgg19_symbol
 from .presets import layer_scale
 
 KEPT_PIXELS = 512**2
@@ -128,7 +128,7 @@ class Objective:
 
     def _measure_style(self, style: np.ndarray) -> dict:
         targets: dict = {}
-        for features in self._graphs(self.config.layers):
+        for features in self._graphs(self.config.layers, mx.sym.Variable("data")):
             symbols: dict = {}
             for layer, each in features.items():
                 moments = Moments(each, _positions(layer, style.shape))
@@ -142,8 +142,8 @@ class Objective:
         return targets
 
     def _measure_content(self, content: np.ndarray):
-        first, deeper = self._graphs([self.config.content_layer])
-        return self._forward(first or deeper, content)[self.config.content_layer]
+        first, network = self._graphs([self.config.content_layer], mx.sym.Variable("data"))
+        return self._forward(first or network, content)[self.config.content_layer]
 
     def _forward(self, symbols: dict, picture: np.ndarray) -> dict:
         """The values of `symbols` at `picture`, as MXNet arrays, by an executor that is gone afterwards."""
@@ -167,15 +167,15 @@ class Objective:
         self._pairs = self._pair_inputs()
         # The network first: the others find place in its memory, and what it needs most of, as it runs, stands beside
         # no other part's gradient.
-        parts = [self._bound(network, parameters_in(precision, self._parameters), None)] if network else []
-        for symbols in filter(None, others):
-            parts.append(self._bound(symbols, self._parameters, parts[0] if parts else None))
+        parts: list[_Part] = []
+        for symbols in filter(None, (network, *others)):
+            parts.append(self._bound(symbols, parts[0] if parts else None))
         self._parts = parts
 
-    def _bound(self, symbols: Mapping[str, Any], parameters: Mapping[str, Any], larger: _Part | None) -> _Part:
+    def _bound(self, symbols: Mapping[str, Any], larger: _Part | None) -> _Part:
         """The terms of `symbols`, in the memory of the part `larger`."""
         group = mx.sym.Group(list(symbols.values()))
-        inputs = {**parameters, "data": self._data, **self._targets, **self._pairs}
+        inputs = {**parameters_for(group, self._parameters), "data": self._data, **self._targets, **self._pairs}
         arguments = {name: inputs[name] for name in group.list_arguments()}
         requests = {name: "write" if name == "data" else "null" for name in arguments}
         memory = larger.executor if larger else None
@@ -183,14 +183,12 @@ class Objective:
         return _Part(tuple(symbols), executor)
 
     def _symbols(self, precision: str) -> tuple[dict, dict, dict, dict]:
-        """{term: symbol} of the parts: what reads the network, the moments of FIRST_LAYER, and its samples, which are
-        other arrays of its size; and what is never clipped."""
+        """{term: symbol} of the parts: what reads the network; FIRST_LAYER's moments and its samples, if they are bound
+        apart; and what is never clipped."""
         config = self.config
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
-        content_layers = [config.content_layer] if "content.features" in self._targets else []
-        features = self._deeper([*config.layers, *content_layers], data, precision)
-        first_layer = FirstLayer(self._recompute)
-        features[FIRST_LAYER] = first_layer.features(data)
+        apart, deeper = self._graphs(self._layers(), data, precision, self._recompute)
+        features = apart | deeper
         network: dict = {}
         first: dict = {}
         sampled: dict = {}
@@ -199,60 +197,70 @@ class Objective:
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory.
         for layer in config.layers:
             for method in config.method:
-                part = sampled if _samples_the_picture(method, layer) else first if layer == FIRST_LAYER else network
-                part[style_term(method, layer)] = self._style_loss(method, layer, read[layer], data, first_layer)
-        for layer in content_layers:
+                part = sampled if _samples_the_picture(method, layer) else first if layer in apart else network
+                part[style_term(method, layer)] = self._style_loss(method, layer, read[layer], data)
+        if self._has_content:
+            layer = config.content_layer
             content = losses.content_loss(features[layer], config.content_factor)
-            (first if layer == FIRST_LAYER else network)["content"] = content
+            (first if layer in apart else network)["content"] = content
         if config.tv_weight:
             part = unclipped if config.tv_form == "release" else network
             part["tv"] = losses.total_variation(data, config.tv_form)
         return network, first, sampled, unclipped
 
-    def _graphs(self, layers: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """{layer: features} of FIRST_LAYER and of the others, by the symbols of which the losses are made."""
-        data = mx.sym.Variable("data")
-        first = {FIRST_LAYER: FirstLayer().features(data)} if FIRST_LAYER in layers else {}
-        return first, self._deeper(layers, data, FLOAT32)
+    def _graphs(
+        self, layers: Collection[str], data, precision: str = FLOAT32, recompute: bool = False
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network."""
+        apart = {FIRST_LAYER: FirstLayer().features(data)} if self._is_apart and FIRST_LAYER in layers else {}
+        others = [layer for layer in layers if layer not in apart]
+        return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute) if others else {}
 
-    def _deeper(self, layers: Iterable[str], data, precision: str) -> dict[str, Any]:
-        """The features of `layers` but for FIRST_LAYER."""
-        deeper = [layer for layer in layers if layer != FIRST_LAYER]
-        return vgg19_symbol(deeper, self.config.pooling, data, precision, self._recompute) if deeper else {}
+    def _layers(self) -> list[str]:
+        """Those that some loss reads."""
+        return list(dict.fromkeys([*self.config.layers, *([self.config.content_layer] if self._has_content else [])]))
+
+    @property
+    def _has_content(self) -> bool:
+        return "content.features" in self._targets
+
+    @property
+    def _is_apart(self) -> bool:
+        """Whether FIRST_LAYER's losses have graphs of their own: some method compares samples."""
+        return any(losses.method(method).samples_pairs for method in self.config.method)
 
     def _moments(self, features: Mapping[str, Any], precision: str) -> dict[str, Moments]:
         """What the style losses read of each layer, one for all methods of a fusion."""
-        methods = [losses.method(method) for method in self.config.method]
-        sampled = any(method.samples_pairs for method in methods)
-        with_gram = any(method.reads_gram for method in methods)
+        with_gram = any(losses.method(method).reads_gram for method in self.config.method)
 
         def moments(layer: str) -> Moments:
-            by_samples = sampled and layer != FIRST_LAYER
+            by_samples = self._is_apart and layer != FIRST_LAYER
             read = copied(features[layer], layer) if by_samples and precision == FLOAT32 else features[layer]
-            return Moments(read, _positions(layer, self.shape), with_gram, by_samples)
+            again = self._recompute and layer in COMPUTED_AGAIN
+            return Moments(read, _positions(layer, self.shape), with_gram, by_samples, again)
 
         return {layer: moments(layer) for layer in self.config.layers}
 
-    def _style_loss(self, method: str, layer: str, moments: Moments, data, first_layer: FirstLayer):
+    def _style_loss(self, method: str, layer: str, moments: Moments, data):
         """The loss of one layer."""
         choice: dict[str, Any] = {"poly_c": self.config.poly_c, "bandwidth": self.config.bandwidth}
         if self.estimator == BLOCKS and losses.method(method).samples_pairs:
             choice["blocks"] = self._drawn_shape(layer)
         chosen, label = losses.method(method, **choice), style_term(method, layer)
         if _samples_the_picture(method, layer):
-            picture, inputs = self._first_samples(label, data, first_layer)
+            picture, inputs = self._first_samples(label, data)
         else:
             picture = chosen.statistic(moments)
             inputs = losses.loss_inputs(chosen, picture, label)
         return losses.style_distance(chosen, picture, inputs, label, LAYERS[layer].channels, moments.positions)
 
-    def _first_samples(self, label: str, data, first_layer: FirstLayer) -> tuple[dict, dict]:
+    def _first_samples(self, label: str, data) -> tuple[dict, dict]:
         """FIRST_LAYER's samples of the picture and of the style picture, those that are drawn, in that order."""
         drawn = losses.drawn_positions(label).values()
         in_blocks = self.estimator == BLOCKS
         # By blocks in two parts of the channels: then the samples find place in the network's memory.
         arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
-        pictures = (data, mx.sym.Variable(_STYLE_PICTURE))
+        pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE, dtype=np.float32)), FirstLayer(self._recompute)
         x, y = (first_layer.samples(*each, 2 if in_blocks else 1) for each in zip(pictures, arrays, strict=True))
         return x, y
 

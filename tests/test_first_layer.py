@@ -23,8 +23,7 @@ def picture():
 
 
 def features(layer, data):
-    """Its rows, (64, M)."""
-    return [layer.features(data)], lambda every: [every.reshape(1, 64, 1, -1)]
+    return [layer.features(data)], lambda every: [every.reshape(1, 64, HEIGHT, WIDTH)]
 
 
 def drawn_samples(layer, data):

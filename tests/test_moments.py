@@ -1,16 +1,18 @@
 """The moments of a layer's features (Eq. 7 and 12), shared by the methods of a fusion: values and gradients against
 float64 NumPy, whether the mean squares are the Gram matrix's diagonal or not, and whether features are read again."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from neural_style_mmd import losses
 from neural_style_mmd._mxnet import mx
-from neural_style_mmd.moments import Moments
+from neural_style_mmd.moments import Moments, position_sums
 
 N, HEIGHT, WIDTH = 3, 4, 5
 M = HEIGHT * WIDTH
-WAYS = [(False, False), (True, False), (False, True), (True, True)]
+WAYS = list(product([False, True], repeat=3))
 
 
 def features(seed=0):
@@ -18,19 +20,19 @@ def features(seed=0):
     return np.maximum(np.random.default_rng(seed).normal(0.3, 1.0, (1, N, HEIGHT, WIDTH)), 0)
 
 
-def value_and_gradient(symbol, inputs, heads):
-    arrays = {name: mx.nd.array(value, dtype="float64") for name, value in inputs.items()}
-    gradient = mx.nd.zeros(arrays["f"].shape, dtype="float64")
+def value_and_gradient(symbol, inputs, heads, dtype="float64"):
+    arrays = {name: mx.nd.array(value, dtype=dtype) for name, value in inputs.items()}
+    gradient = mx.nd.zeros(arrays["f"].shape, dtype=dtype)
     requests = {name: "write" if name == "f" else "null" for name in arrays}
     executor = symbol.bind(mx.cpu(), arrays, {"f": gradient}, requests)
     values = [each.asnumpy() for each in executor.forward(is_train=True)]
-    executor.backward([mx.nd.array(each, dtype="float64") for each in heads])
+    executor.backward([mx.nd.array(each, dtype=dtype) for each in heads])
     return values, gradient.asnumpy()
 
 
-@pytest.mark.parametrize(("with_gram", "by_samples"), WAYS)
-def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples):
-    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples)
+@pytest.mark.parametrize(("with_gram", "by_samples", "recompute"), WAYS)
+def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples, recompute):
+    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples, recompute)
     random = np.random.default_rng(1)
     of_mean, of_square, of_gram = random.normal(size=(N, 1)), random.normal(size=(N, 1)), random.normal(size=(N, N))
     of_gram += of_gram.T
@@ -44,13 +46,13 @@ def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples):
     np.testing.assert_allclose(gradient.reshape(N, M), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize(("with_gram", "by_samples"), WAYS)
+@pytest.mark.parametrize(("with_gram", "by_samples", "recompute"), WAYS)
 @pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, by_samples):
+def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, by_samples, recompute):
     """Eq. 11, and its derivative with respect to mu and sigma, also where sigma << mu: E[F^2] - mu^2 would cancel."""
     f, s = features() + offset, features(seed=2) + offset
     label, chosen = "style.bn.relu1_1", losses.method("bn")
-    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples)
+    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples, recompute)
     picture = chosen.statistic(moments)
     loss = losses.style_distance(chosen, picture, losses.loss_inputs(chosen, picture, label), label, N, M)
     symbol = mx.sym.Group([loss, moments.gram]) if with_gram else loss
@@ -65,3 +67,21 @@ def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, by_samples):
     slope = 2 * (mean - target["mean"]) + 2 * (std - target["std"]) * (rows - mean) / std
     expected_gradient = slope / (N * M)
     np.testing.assert_allclose(gradient.reshape(N, M), expected_gradient, atol=1e-8 * np.abs(expected_gradient).max())
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-12), ("float32", 1e-6)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (14, 15), (15, 30), (16, 29), (46, 31)])
+def test_sums_over_positions_leave_none_out_at_any_size(height, width, dtype, error):
+    """In both types, because in float32 other operators run."""
+    f = np.random.default_rng(3).normal(size=(1, N, height, width))
+    head = np.random.default_rng(4).normal(size=(N, 1))
+    (sums,), gradient = value_and_gradient(position_sums(mx.sym.Variable("f")), {"f": f}, [head], dtype)
+    np.testing.assert_allclose(sums[:, 0], f.sum(axis=(0, 2, 3)), atol=error * np.sqrt(f.size))
+    np.testing.assert_allclose(gradient, np.broadcast_to(head[None, :, :, None], f.shape), rtol=error)
+
+
+def test_sums_of_a_large_layer_keep_their_digits():
+    """In float32, by the operator that a network uses, where each digit of the mean is of a sum of 196608."""
+    f = np.random.default_rng(5).uniform(0, 1000, (1, 8, 384, 512)).astype(np.float32)
+    found = position_sums(mx.sym.Variable("f")).bind(mx.cpu(), {"f": mx.nd.array(f)}).forward()[0].asnumpy()
+    np.testing.assert_allclose(found[:, 0], f.astype(np.float64).sum(axis=(0, 2, 3)), rtol=1e-6)
