@@ -78,12 +78,12 @@ def iterate(turn: Turn, methods: str, content: str, style: str, precision: str =
 def bare_network(weights: Weights, x: np.ndarray, precision: str = "float32") -> tuple[Callable[[], None], Any, Any]:
     """A function that runs the network forward and backward at `x` and waits; its executor, and its gradient."""
     from neural_style_mmd._mxnet import device, mx, shared
-    from neural_style_mmd.network import parameters_for, vgg19_symbol
+    from neural_style_mmd.network import parameters_in, vgg19_symbol
 
     symbol = vgg19_symbol([DEEPEST], precision=precision)[DEEPEST]
     names = [name for name in symbol.list_arguments() if name != "data"]
     parameters = {name: shared(weights.parameters[name], device("cpu")) for name in names}
-    inputs = {"data": mx.nd.array(x), **parameters_for(symbol, parameters)}
+    inputs = {"data": mx.nd.array(x), **parameters_in(precision, parameters)}
     gradient = mx.nd.zeros(x.shape)
     requests = {name: "write" if name == "data" else "null" for name in inputs}
     executor = symbol.bind(device("cpu"), inputs, {"data": gradient}, requests)

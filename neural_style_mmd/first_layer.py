@@ -14,11 +14,11 @@ from model_zoo.vgg19 import LAYERS
 from ._mxnet import mx, recomputed
 
 FIRST_LAYER = "relu1_1"
-"""Of the gaussian method, and of what is fused with it, its losses have graphs of their own, which are forward and
-backward after the other: their arrays are the largest and need no place beside the network's. conv1_1 is computed once
-more for it, 0.5 % of the network's work, in float32 whatever the precision. The gaussian method does not keep the style
-picture's samples of it, which would be larger than all its other targets together, but computes them from the style
-picture whenever they are needed. Where no method samples, the losses read the network's relu1_1, which is faster."""
+"""Its losses have graphs of their own, which are forward and backward after the other: their arrays are the largest
+and need no place beside the network's. conv1_1 is computed once more for it, 0.5 % of the network's work, in float32
+whatever the precision. In float32 the mean alone needs no such array, and is made of the network's relu1_1. The
+gaussian method does not keep the style picture's samples of it, which would be larger than all its other targets
+together, but computes them from the style picture whenever they are needed."""
 
 _CHANNELS = LAYERS[FIRST_LAYER].channels
 

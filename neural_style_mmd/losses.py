@@ -150,12 +150,14 @@ class Method:
         sampling method, "pairs" and "style_pairs", unless the statistics are the drawn samples alone.
     samples_pairs: whether it needs drawn pairs.
     reads_gram: whether its statistic has the Gram matrix.
+    reads_mean_alone: whether its statistic is the mean, for which features need not be put into another order.
     """
 
     statistic: Callable[[Moments], Symbols]
     distance: Callable[..., object]
     samples_pairs: bool = False
     reads_gram: bool = False
+    reads_mean_alone: bool = False
 
 
 def _poly(c: float) -> Method:
@@ -168,7 +170,7 @@ def _gaussian(bandwidth: float, blocks: tuple[int, int] | None) -> Method:
 
 
 _METHODS: dict[str, Callable[..., Method]] = {
-    "linear": lambda c, *_: Method(_mean, _linear_distance),
+    "linear": lambda c, *_: Method(_mean, _linear_distance, reads_mean_alone=True),
     "poly": lambda c, *_: _poly(c),
     "gaussian": lambda c, *choices: _gaussian(*choices),
     "bn": lambda c, *_: Method(_mean_and_std, _bn_distance),

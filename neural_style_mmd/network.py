@@ -19,9 +19,6 @@ COMPUTED_AGAIN = ("conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1"
 """What `recompute` computes again. Of conv2_1 nobody reads the second result, but its backward pass reads pool1, and
 what is computed again is read only by what is itself."""
 
-_FIRST = "relu1_1"
-"""In float32 whatever the precision, if it is read."""
-
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's type for what NumPy does not have
 
 
@@ -34,9 +31,8 @@ def vgg19_symbol(
     pooling: "avg" (Gatys et al., and the released code) or "max" (VGG-19 as it was trained).
     data: the symbol of the picture, float (1, 3, H, W), RGB of range 0 to 255 minus the mean colour; a variable
         called "data" by default.
-    precision: "float32", or "bf16": inside, features and gradients are bfloat16, and so must the parameters be
-        (parameters_for); `data` and the symbols that are returned are float32. relu1_1, where it is among the layers,
-        is computed in float32: the largest array is read as it is, without a copy.
+    precision: "float32", or "bf16": inside, pictures, features and gradients are bfloat16, and so must the parameters
+        be (parameters_in); `data` and the symbols that are returned are float32.
     recompute: whether the layers up to conv2_1 are computed again for the backward pass, and their features, the
         largest, not kept until then: the same numbers in less memory, for a twelfth of the network's work.
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
@@ -50,7 +46,7 @@ def vgg19_symbol(
         raise InputError(f"unknown pooling {pooling!r}; allowed are {', '.join(POOLING)}")
     low = precision == BF16
     symbol = mx.sym.Variable("data") if data is None else data
-    symbol = _rounded(symbol) if low and _FIRST not in layers else symbol
+    symbol = mx.sym.amp_cast(symbol, dtype=_BFLOAT16) if low else symbol
     symbols = {}
     again = COMPUTED_AGAIN if recompute else ()
     for row in rows_up_to(deepest_of(layers)):
@@ -61,10 +57,8 @@ def vgg19_symbol(
                 symbol = mx.sym.Activation(symbol, act_type="relu", name=row.name)
             else:
                 symbol = mx.sym.Pooling(symbol, kernel=(2, 2), stride=(2, 2), pool_type=pooling, name=row.name)
-            symbols[row.name] = symbol
-            if low and row.name == _FIRST and _FIRST in layers:
-                symbol = _rounded(symbol)
-        if low and row.name in layers and row.name != _FIRST:
+        symbols[row.name] = symbol
+        if low and row.name in layers:
             symbols[row.name] = mx.sym.amp_cast(copied(symbol, row.name, precision), dtype=np.float32)
     return {layer: symbols[layer] for layer in layers}
 
@@ -79,21 +73,12 @@ def copied(features, layer: str, precision: str = FLOAT32):
     channels = LAYERS[layer].channels
     with recomputed():
         ones = mx.sym.ones((channels, 1, 1, 1))
-        ones = _rounded(ones) if precision == BF16 else ones
+        ones = mx.sym.amp_cast(ones, dtype=_BFLOAT16) if precision == BF16 else ones
         return mx.sym.Convolution(features, ones, num_filter=channels, num_group=channels, kernel=(1, 1), no_bias=True)
 
 
-def parameters_for(symbol, parameters: Mapping) -> dict:
-    """Of the float32 `parameters` {name: NDArray} those that `symbol` reads, in the types it reads: rounded copies
-    where that is bfloat16."""
-    types = dict(zip(symbol.list_arguments(), symbol.infer_type(data=np.float32)[0], strict=True))
-    return {
-        name: array if types[name] == np.float32 else mx.nd.amp_cast(array, dtype=_BFLOAT16)
-        for name, array in parameters.items()
-        if name in types
-    }
-
-
-def _rounded(symbol):
-    """float32 -> bfloat16."""
-    return mx.sym.amp_cast(symbol, dtype=_BFLOAT16)
+def parameters_in(precision: str, parameters: Mapping) -> dict:
+    """float32 parameters {name: NDArray} as vgg19_symbol needs them in `precision`; for bf16, rounded copies."""
+    if precision == FLOAT32:
+        return dict(parameters)
+    return {name: mx.nd.amp_cast(array, dtype=_BFLOAT16) for name, array in parameters.items()}

@@ -25,7 +25,7 @@ from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
 from .moments import Moments
-from .network import COMPUTED_AGAIN, copied, parameters_for, vgg19_symbol
+from .network import COMPUTED_AGAIN, copied, parameters_in, vgg19_symbol
 from .presets import layer_scale
 
 KEPT_PIXELS = 512**2
@@ -167,15 +167,15 @@ class Objective:
         self._pairs = self._pair_inputs()
         # The network first: the others find place in its memory, and what it needs most of, as it runs, stands beside
         # no other part's gradient.
-        parts: list[_Part] = []
-        for symbols in filter(None, (network, *others)):
-            parts.append(self._bound(symbols, parts[0] if parts else None))
+        parts = [self._bound(network, parameters_in(precision, self._parameters), None)] if network else []
+        for symbols in filter(None, others):
+            parts.append(self._bound(symbols, self._parameters, parts[0] if parts else None))
         self._parts = parts
 
-    def _bound(self, symbols: Mapping[str, Any], larger: _Part | None) -> _Part:
+    def _bound(self, symbols: Mapping[str, Any], parameters: Mapping[str, Any], larger: _Part | None) -> _Part:
         """The terms of `symbols`, in the memory of the part `larger`."""
         group = mx.sym.Group(list(symbols.values()))
-        inputs = {**parameters_for(group, self._parameters), "data": self._data, **self._targets, **self._pairs}
+        inputs = {**parameters, "data": self._data, **self._targets, **self._pairs}
         arguments = {name: inputs[name] for name in group.list_arguments()}
         requests = {name: "write" if name == "data" else "null" for name in arguments}
         memory = larger.executor if larger else None
@@ -193,7 +193,7 @@ class Objective:
         first: dict = {}
         sampled: dict = {}
         unclipped: dict = {}
-        read = self._moments(features, precision)
+        read = self._moments(apart, deeper, precision)
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory.
         for layer in config.layers:
             for method in config.method:
@@ -212,7 +212,8 @@ class Objective:
         self, layers: Collection[str], data, precision: str = FLOAT32, recompute: bool = False
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network."""
-        apart = {FIRST_LAYER: FirstLayer().features(data)} if self._is_apart and FIRST_LAYER in layers else {}
+        in_network = precision == FLOAT32 and all(losses.method(each).reads_mean_alone for each in self.config.method)
+        apart = {} if in_network or FIRST_LAYER not in layers else {FIRST_LAYER: FirstLayer().features(data)}
         others = [layer for layer in layers if layer not in apart]
         return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute) if others else {}
 
@@ -224,20 +225,18 @@ class Objective:
     def _has_content(self) -> bool:
         return "content.features" in self._targets
 
-    @property
-    def _is_apart(self) -> bool:
-        """Whether FIRST_LAYER's losses have graphs of their own: some method compares samples."""
-        return any(losses.method(method).samples_pairs for method in self.config.method)
-
-    def _moments(self, features: Mapping[str, Any], precision: str) -> dict[str, Moments]:
-        """What the style losses read of each layer, one for all methods of a fusion."""
-        with_gram = any(losses.method(method).reads_gram for method in self.config.method)
+    def _moments(self, apart: Mapping[str, Any], deeper: Mapping[str, Any], precision: str) -> dict[str, Moments]:
+        """What the style losses read of each layer of _graphs, one for all methods of a fusion."""
+        methods = [losses.method(method) for method in self.config.method]
+        sampled = any(method.samples_pairs for method in methods)
+        with_gram = any(method.reads_gram for method in methods)
 
         def moments(layer: str) -> Moments:
-            by_samples = self._is_apart and layer != FIRST_LAYER
-            read = copied(features[layer], layer) if by_samples and precision == FLOAT32 else features[layer]
-            again = self._recompute and layer in COMPUTED_AGAIN
-            return Moments(read, _positions(layer, self.shape), with_gram, by_samples, again)
+            positions = _positions(layer, self.shape)
+            if layer in apart:
+                return Moments(apart[layer], positions, with_gram)
+            read = copied(deeper[layer], layer) if sampled and precision == FLOAT32 else deeper[layer]
+            return Moments(read, positions, with_gram, sampled, self._recompute and layer in COMPUTED_AGAIN)
 
         return {layer: moments(layer) for layer in self.config.layers}
 
@@ -260,7 +259,7 @@ class Objective:
         in_blocks = self.estimator == BLOCKS
         # By blocks in two parts of the channels: then the samples find place in the network's memory.
         arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
-        pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE, dtype=np.float32)), FirstLayer(self._recompute)
+        pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE)), FirstLayer(self._recompute)
         x, y = (first_layer.samples(*each, 2 if in_blocks else 1) for each in zip(pictures, arrays, strict=True))
         return x, y
 

@@ -9,8 +9,7 @@ from click.testing import CliRunner
 from small_transfer import small_config
 
 from model_zoo.errors import InputError
-from neural_style_mmd import Outcome, TransferConfig, precision, transfer, vgg19_symbol
-from neural_style_mmd._mxnet import mx
+from neural_style_mmd import Outcome, TransferConfig, precision, transfer
 from neural_style_mmd.cli import cli
 from neural_style_mmd.config import METHODS
 from neural_style_mmd.setting import prepare
@@ -209,15 +208,6 @@ def test_but_for_rounding_its_graph_is_that_of_float32(method, kept, pictures, n
     low = setting.objective.evaluate(x, heads)
     assert low.terms == pytest.approx(whole.terms, rel=1e-5)
     np.testing.assert_allclose(low.gradient, whole.gradient, atol=1e-5 * np.abs(whole.gradient).max())
-
-
-@pytest.mark.parametrize(("layers", "first"), [(["relu1_1", "relu2_1"], "float32"), (["relu2_1"], "bfloat16")])
-def test_relu1_1_is_float32_where_it_is_read(layers, first):
-    symbol = mx.sym.Group(list(vgg19_symbol(layers, precision="bf16").values()))
-    types = dict(zip(symbol.list_arguments(), symbol.infer_type(data=np.float32)[0], strict=True))
-    of_first, of_next = (types[f"{name}_weight"] for name in ("conv1_1", "conv1_2"))
-    assert (np.dtype(of_first).names or (np.dtype(of_first).name,)) == (first,)
-    assert np.dtype(of_next).names == ("bfloat16",)
 
 
 @needs_bf16
