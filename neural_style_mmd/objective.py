@@ -25,12 +25,12 @@ from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
 from .moments import Moments
-from .network import COMPUTED_AGAIN, copied, parameters_in, vgg19_symbol
+from .network import copied, parameters_in, vgg19_symbol
 from .presets import layer_scale
 
 KEPT_PIXELS = 512**2
 """Up to this size the network's features are all kept until the backward pass. In larger pictures those of the first
-layers, the largest, are computed again there."""
+layers, the largest, are computed again there, but where the losses hardly need arrays beside the network's."""
 
 _STYLE_PICTURE = "style.picture"
 
@@ -215,7 +215,8 @@ class Objective:
         in_network = precision == FLOAT32 and all(losses.method(each).reads_mean_alone for each in self.config.method)
         apart = {} if in_network or FIRST_LAYER not in layers else {FIRST_LAYER: FirstLayer().features(data)}
         others = [layer for layer in layers if layer not in apart]
-        return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute) if others else {}
+        again = recompute and not in_network
+        return apart, vgg19_symbol(others, self.config.pooling, data, precision, again) if others else {}
 
     def _layers(self) -> list[str]:
         """Those that some loss reads."""
@@ -236,7 +237,7 @@ class Objective:
             if layer in apart:
                 return Moments(apart[layer], positions, with_gram)
             read = copied(deeper[layer], layer) if sampled and precision == FLOAT32 else deeper[layer]
-            return Moments(read, positions, with_gram, sampled, self._recompute and layer in COMPUTED_AGAIN)
+            return Moments(read, positions, with_gram, sampled)
 
         return {layer: moments(layer) for layer in self.config.layers}
 
