@@ -104,7 +104,9 @@ class TransferConfig:
     init: str = _choice("Start: noise about the mean colour, content, or a picture's file.")
     init_amplitude: float = _choice("The noise is uniform within plus and minus this, of a range 0 to 255.")
     seed: int = _choice("Seed of the start, of the Gaussian method's pairs and of the calibration's noise.")
-    optimizer: str = _choice(f"One of {', '.join(OPTIMIZERS)}.")
+    optimizer: str = _choice(
+        f"One of {', '.join(OPTIMIZERS)}. The last remembers one step, and measures the curvature of each pixel."
+    )
     learning_rate: float = _choice(
         "Learning rate; 0 means the optimizer's own: "
         + ", ".join(f"{k} {v:g}" for k, v in DEFAULT_LEARNING_RATES.items())
