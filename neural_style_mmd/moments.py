@@ -44,11 +44,14 @@ class Moments:
     with_gram: whether some method reads the Gram matrix. Its diagonal then is the mean squares.
     by_samples: whether they are made of the samples, for a fusion with a method that compares these: all then read one
         array, in one order. The same numbers but for rounding.
+    recompute: whether the features are computed again for the backward pass; then so is what reads them.
     """
 
-    def __init__(self, features, positions: int, with_gram: bool = False, by_samples: bool = False) -> None:
+    def __init__(
+        self, features, positions: int, with_gram: bool = False, by_samples: bool = False, recompute: bool = False
+    ) -> None:
         self.features, self.positions = features, positions
-        self._with_gram, self._by_samples = with_gram, by_samples
+        self._with_gram, self._by_samples, self._recompute = with_gram, by_samples, recompute
         self._sums = column_sums if by_samples else row_sums
 
     @cached_property
@@ -95,8 +98,9 @@ class Moments:
     @cached_property
     def _matrix(self):
         """F (N, M), or F^T."""
-        return self.samples if self._by_samples else as_rows(self.features)
+        with self._reading():
+            return self.samples if self._by_samples else as_rows(self.features)
 
     def _reading(self) -> AbstractContextManager:
-        """What reads the samples is computed again with them."""
-        return recomputed() if self._by_samples else nullcontext()
+        """What reads the samples, or features that are computed again, is computed again with them."""
+        return recomputed() if self._by_samples or self._recompute else nullcontext()

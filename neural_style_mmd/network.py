@@ -15,7 +15,7 @@ from .config import BF16, FLOAT32
 
 POOLING = ("avg", "max")
 
-_COMPUTED_AGAIN = ("conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1")
+COMPUTED_AGAIN = ("conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1")
 """What `recompute` computes again. Of conv2_1 nobody reads the second result, but its backward pass reads pool1, and
 what is computed again is read only by what is itself."""
 
@@ -48,7 +48,7 @@ def vgg19_symbol(
     symbol = mx.sym.Variable("data") if data is None else data
     symbol = mx.sym.amp_cast(symbol, dtype=_BFLOAT16) if low else symbol
     symbols = {}
-    again = _COMPUTED_AGAIN if recompute else ()
+    again = COMPUTED_AGAIN if recompute else ()
     for row in rows_up_to(deepest_of(layers)):
         with recomputed() if row.name in again else nullcontext():
             if row.kind == "conv":

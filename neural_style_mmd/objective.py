@@ -25,12 +25,15 @@ from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
 from .moments import Moments
-from .network import copied, parameters_in, vgg19_symbol
+from .network import COMPUTED_AGAIN, copied, parameters_in, vgg19_symbol
 from .presets import layer_scale
 
 KEPT_PIXELS = 512**2
 """Up to this size the network's features are all kept until the backward pass. In larger pictures those of the first
-layers, the largest, are computed again there, but where the losses hardly need arrays beside the network's."""
+layers, the largest, are computed again there."""
+
+LEAN = 4
+"""Times KEPT_PIXELS for methods that read the mean alone, whose losses need hardly an array beside the network's."""
 
 _STYLE_PICTURE = "style.picture"
 
@@ -65,7 +68,8 @@ class Objective:
         self.shape = tuple(shape)
         self._style_shape = style.shape
         self._device = _mxnet.device(device)
-        self._recompute = self.shape[2] * self.shape[3] > KEPT_PIXELS
+        self._lean = all(losses.method(each).reads_mean_alone for each in config.method)
+        self._recompute = self.shape[2] * self.shape[3] > KEPT_PIXELS * (LEAN if self._lean else 1)
         wanted = (*config.layers, *([] if content is None else [config.content_layer]))
         deepest = deepest_of(wanted)
         for *_, height, width in (self.shape, style.shape):
@@ -212,11 +216,10 @@ class Objective:
         self, layers: Collection[str], data, precision: str = FLOAT32, recompute: bool = False
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network."""
-        in_network = precision == FLOAT32 and all(losses.method(each).reads_mean_alone for each in self.config.method)
+        in_network = precision == FLOAT32 and self._lean
         apart = {} if in_network or FIRST_LAYER not in layers else {FIRST_LAYER: FirstLayer().features(data)}
         others = [layer for layer in layers if layer not in apart]
-        again = recompute and not in_network
-        return apart, vgg19_symbol(others, self.config.pooling, data, precision, again) if others else {}
+        return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute) if others else {}
 
     def _layers(self) -> list[str]:
         """Those that some loss reads."""
@@ -237,7 +240,7 @@ class Objective:
             if layer in apart:
                 return Moments(apart[layer], positions, with_gram)
             read = copied(deeper[layer], layer) if sampled and precision == FLOAT32 else deeper[layer]
-            return Moments(read, positions, with_gram, sampled)
+            return Moments(read, positions, with_gram, sampled, self._recompute and layer in COMPUTED_AGAIN)
 
         return {layer: moments(layer) for layer in self.config.layers}
 

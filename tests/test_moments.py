@@ -1,6 +1,8 @@
 """The moments of a layer's features (Eq. 7 and 12), shared by the methods of a fusion: values and gradients against
 float64 NumPy, whether the mean squares are the Gram matrix's diagonal or not, and whether features are read again."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from neural_style_mmd.moments import Moments, position_sums
 
 N, HEIGHT, WIDTH = 3, 4, 5
 M = HEIGHT * WIDTH
-WAYS = [(False, False), (True, False), (False, True), (True, True)]
+WAYS = list(product([False, True], repeat=3))
 
 
 def features(seed=0):
@@ -28,9 +30,9 @@ def value_and_gradient(symbol, inputs, heads, dtype="float64"):
     return values, gradient.asnumpy()
 
 
-@pytest.mark.parametrize(("with_gram", "by_samples"), WAYS)
-def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples):
-    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples)
+@pytest.mark.parametrize(("with_gram", "by_samples", "recompute"), WAYS)
+def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples, recompute):
+    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples, recompute)
     random = np.random.default_rng(1)
     of_mean, of_square, of_gram = random.normal(size=(N, 1)), random.normal(size=(N, 1)), random.normal(size=(N, N))
     of_gram += of_gram.T
@@ -44,13 +46,13 @@ def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples):
     np.testing.assert_allclose(gradient.reshape(N, M), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize(("with_gram", "by_samples"), WAYS)
+@pytest.mark.parametrize(("with_gram", "by_samples", "recompute"), WAYS)
 @pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, by_samples):
+def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, by_samples, recompute):
     """Eq. 11, and its derivative with respect to mu and sigma, also where sigma << mu: E[F^2] - mu^2 would cancel."""
     f, s = features() + offset, features(seed=2) + offset
     label, chosen = "style.bn.relu1_1", losses.method("bn")
-    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples)
+    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples, recompute)
     picture = chosen.statistic(moments)
     loss = losses.style_distance(chosen, picture, losses.loss_inputs(chosen, picture, label), label, N, M)
     symbol = mx.sym.Group([loss, moments.gram]) if with_gram else loss
