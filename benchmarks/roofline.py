@@ -31,7 +31,8 @@ def convolution_flops(width: int, height: int) -> dict[str, int]:
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    """Rows of {"what", "flops", "seconds", "rate"}; a rate counts the network's operations alone, not the losses'."""
+    """Rows of {"what", "flops", "seconds", "rate"}; a rate counts the network's operations alone, not the losses', and
+    those of direct convolutions: by Winograd's algorithm there are fewer, and an iteration may pass the best layer."""
     flops = convolution_flops(setting.width, setting.height)
     twins = _twins()
     n = min(LARGEST_PRODUCT, 8 * setting.width)

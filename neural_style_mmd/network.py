@@ -12,6 +12,7 @@ from model_zoo.vgg19 import LAYERS, deepest_of, rows_up_to
 
 from ._mxnet import mx, recomputed
 from .config import BF16, FLOAT32
+from .winograd import Winograd, pays
 
 POOLING = ("avg", "max")
 
@@ -23,7 +24,12 @@ _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's type for what NumPy d
 
 
 def vgg19_symbol(
-    layers: Iterable[str], pooling: str = "avg", data=None, precision: str = FLOAT32, recompute: bool = False
+    layers: Iterable[str],
+    pooling: str = "avg",
+    data=None,
+    precision: str = FLOAT32,
+    recompute: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> dict:
     """The symbols of the named layers of VGG-19, cut at the deepest of them.
 
@@ -35,6 +41,8 @@ def vgg19_symbol(
         be (parameters_in); `data` and the symbols that are returned are float32.
     recompute: whether the layers up to conv2_1 are computed again for the backward pass, and their features, the
         largest, not kept until then: the same numbers in less memory, for a twelfth of the network's work.
+    size: (H, W) of a picture whose deep convolutions may be made by Winograd's algorithm, in float32, where that is
+        faster: the same numbers but for rounding, and the variables of winograd.constants().
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
     model_zoo.vgg19.parameter_shapes.
     Raises InputError for an unknown layer or pooling.
@@ -49,9 +57,13 @@ def vgg19_symbol(
     symbol = mx.sym.amp_cast(symbol, dtype=_BFLOAT16) if low else symbol
     symbols = {}
     again = COMPUTED_AGAIN if recompute else ()
+    winograd = Winograd()
     for row in rows_up_to(deepest_of(layers)):
         with recomputed() if row.name in again else nullcontext():
-            if row.kind == "conv":
+            here = (0, 0) if size is None or low else (size[0] // row.stride, size[1] // row.stride)
+            if row.kind == "conv" and pays(row, *here):
+                symbol = winograd.convolution(symbol, row, *here)
+            elif row.kind == "conv":
                 symbol = mx.sym.Convolution(symbol, num_filter=row.channels, kernel=(3, 3), pad=(1, 1), name=row.name)
             elif row.kind == "relu":
                 symbol = mx.sym.Activation(symbol, act_type="relu", name=row.name)

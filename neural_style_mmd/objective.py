@@ -17,7 +17,7 @@ from model_zoo.errors import InputError
 from model_zoo.vgg19 import LAYERS, deepest_of, parameter_shapes
 from model_zoo.weights import Weights
 
-from . import _mxnet, losses
+from . import _mxnet, losses, winograd
 from ._mxnet import mx
 from .blocks import block_shape, draw_blocks
 from .config import BLOCKS, FLOAT32, PAIRS, TransferConfig
@@ -70,6 +70,8 @@ class Objective:
         self._device = _mxnet.device(device)
         self._lean = all(losses.method(each).reads_mean_alone for each in config.method)
         self._recompute = self.shape[2] * self.shape[3] > KEPT_PIXELS * (LEAN if self._lean else 1)
+        # Winograd's transformed kernels would stand beside the samples, which take what memory is left.
+        self._samples = any(losses.method(each).samples_pairs for each in config.method)
         wanted = (*config.layers, *([] if content is None else [config.content_layer]))
         deepest = deepest_of(wanted)
         for *_, height, width in (self.shape, style.shape):
@@ -77,9 +79,8 @@ class Objective:
         missing = [name for name in parameter_shapes(deepest) if name not in weights.parameters]
         if missing:
             raise InputError(f"{weights.name}: the weights end before {deepest}: {missing[0]} is missing")
-        self._parameters = {
-            name: _mxnet.shared(weights.parameters[name], self._device) for name in parameter_shapes(deepest)
-        }
+        parameters = {name: weights.parameters[name] for name in parameter_shapes(deepest)} | winograd.constants()
+        self._parameters = {name: _mxnet.shared(array, self._device) for name, array in parameters.items()}
         self._targets = self._measure_style(style)
         if content is not None:
             self._targets["content.features"] = self._measure_content(content)
@@ -132,7 +133,7 @@ class Objective:
 
     def _measure_style(self, style: np.ndarray) -> dict:
         targets: dict = {}
-        for features in self._graphs(self.config.layers, mx.sym.Variable("data")):
+        for features in self._graphs(self.config.layers, mx.sym.Variable("data"), style.shape):
             symbols: dict = {}
             for layer, each in features.items():
                 moments = Moments(each, _positions(layer, style.shape))
@@ -146,7 +147,7 @@ class Objective:
         return targets
 
     def _measure_content(self, content: np.ndarray):
-        first, network = self._graphs([self.config.content_layer], mx.sym.Variable("data"))
+        first, network = self._graphs([self.config.content_layer], mx.sym.Variable("data"), content.shape)
         return self._forward(first or network, content)[self.config.content_layer]
 
     def _forward(self, symbols: dict, picture: np.ndarray) -> dict:
@@ -191,7 +192,7 @@ class Objective:
         apart; and what is never clipped."""
         config = self.config
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
-        apart, deeper = self._graphs(self._layers(), data, precision, self._recompute)
+        apart, deeper = self._graphs(self._layers(), data, self.shape, precision, self._recompute)
         features = apart | deeper
         network: dict = {}
         first: dict = {}
@@ -213,13 +214,21 @@ class Objective:
         return network, first, sampled, unclipped
 
     def _graphs(
-        self, layers: Collection[str], data, precision: str = FLOAT32, recompute: bool = False
+        self,
+        layers: Collection[str],
+        data,
+        shape: tuple[int, ...],
+        precision: str = FLOAT32,
+        recompute: bool = False,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network."""
+        """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network, for pictures of `shape`."""
         in_network = precision == FLOAT32 and self._lean
         apart = {} if in_network or FIRST_LAYER not in layers else {FIRST_LAYER: FirstLayer().features(data)}
         others = [layer for layer in layers if layer not in apart]
-        return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute) if others else {}
+        if not others:
+            return apart, {}
+        size = None if self._samples else (shape[2], shape[3])
+        return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute, size)
 
     def _layers(self) -> list[str]:
         """Those that some loss reads."""
@@ -232,15 +241,14 @@ class Objective:
     def _moments(self, apart: Mapping[str, Any], deeper: Mapping[str, Any], precision: str) -> dict[str, Moments]:
         """What the style losses read of each layer of _graphs, one for all methods of a fusion."""
         methods = [losses.method(method) for method in self.config.method]
-        sampled = any(method.samples_pairs for method in methods)
         with_gram = any(method.reads_gram for method in methods)
 
         def moments(layer: str) -> Moments:
             positions = _positions(layer, self.shape)
             if layer in apart:
                 return Moments(apart[layer], positions, with_gram)
-            read = copied(deeper[layer], layer) if sampled and precision == FLOAT32 else deeper[layer]
-            return Moments(read, positions, with_gram, sampled, self._recompute and layer in COMPUTED_AGAIN)
+            read = copied(deeper[layer], layer) if self._samples and precision == FLOAT32 else deeper[layer]
+            return Moments(read, positions, with_gram, self._samples, self._recompute and layer in COMPUTED_AGAIN)
 
         return {layer: moments(layer) for layer in self.config.layers}
 
