@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from naive_convolution import naive_convolution
 
 from model_zoo.errors import InputError
 from model_zoo.vgg19 import FEATURE_LAYERS, LAYERS, parameter_shapes
@@ -15,17 +16,6 @@ COLUMN_E = """
     conv4_1 512, conv4_2 512, conv4_3 512, conv4_4 512, maxpool,
     conv5_1 512, conv5_2 512, conv5_3 512, conv5_4 512, maxpool
 """
-
-
-def naive_convolution(x, weight, bias):
-    """3 x 3 correlation, zero padding 1, stride 1, float64: (I, H, W) -> (O, H, W)."""
-    _, height, width = x.shape
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-    out = np.tile(bias.astype(np.float64)[:, None, None], (1, height, width))
-    for i in range(3):
-        for j in range(3):
-            out += np.einsum("oi,ihw->ohw", weight[:, :, i, j], padded[:, i : i + height, j : j + width])
-    return out
 
 
 def naive_pooling(x, reduce):

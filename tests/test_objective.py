@@ -1,10 +1,10 @@
 """The objective: what it relies on in MXNet 1.9.1, and its values and gradient against a float64 network in NumPy."""
 
 import json
-import re
 
 import numpy as np
 import pytest
+from planned_memory import planned
 
 import model_zoo
 from model_zoo.errors import InputError
@@ -234,11 +234,6 @@ def test_drawn_pairs_are_those_of_the_method(case):
         assert len(set(pairs["pairs"].ravel().tolist())) == HEIGHT * WIDTH // 2 * 2
         assert (pairs["style_pairs"][:, 0] != pairs["style_pairs"][:, 1]).all()
         assert pairs["style_pairs"].max() < 16
-
-
-def planned(executor):
-    """The MB that MXNet says it will allocate for the arrays of an executor."""
-    return int(re.search(r"Total (\d+) MB allocated", executor.debug_str()).group(1))
 
 
 LIMITS = {  # of the arrays of the bare network: in a small picture, and in a large one

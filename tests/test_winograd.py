@@ -2,10 +2,11 @@
 the picture, as VGG-19's, and its gradient, but for rounding."""
 
 import json
-import re
 
 import numpy as np
 import pytest
+from naive_convolution import naive_convolution
+from planned_memory import planned
 
 import model_zoo
 from model_zoo.vgg19 import LAYERS, Layer
@@ -15,15 +16,6 @@ from neural_style_mmd.evaluation import noise
 from neural_style_mmd.objective import Objective
 
 SIZES = [(8, 12), (4, 4), (5, 7), (3, 2), (1, 1), (6, 9)]
-
-
-def correlation(x, weight):
-    """(I, H, W) -> (O, H, W), the sum of weight[:, :, i, j] x at (h + i - 1, w + j - 1), zeros outside; float64."""
-    _, height, width = x.shape
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
-    assert windows.shape[1:3] == (height, width)
-    return np.einsum("ihwab,oiab->ohw", windows, weight)
 
 
 def bound(x, weight, bias):
@@ -42,7 +34,7 @@ def test_it_is_the_correlation_with_its_bias(size):
     rng = np.random.default_rng(1)
     x, weight, bias = rng.standard_normal((5, *size)), rng.standard_normal((7, 5, 3, 3)), rng.standard_normal(7)
     found = bound(x, weight, bias).forward(is_train=True)[0].asnumpy()[0]
-    np.testing.assert_allclose(found, correlation(x, weight) + bias[:, None, None], atol=2e-5)
+    np.testing.assert_allclose(found, naive_convolution(x, weight, bias), atol=2e-5)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -53,22 +45,25 @@ def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(
         rng.standard_normal((7, 5, 3, 3)),
         rng.standard_normal((7, *size)),
     )
-    executor = bound(x, weight, np.zeros(7))
+    nothing = np.zeros(7)
+    executor = bound(x, weight, nothing)
     executor.forward(is_train=True)
     executor.backward([mx.nd.array(head[None])])
-    expected = correlation(head, weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+    expected = naive_convolution(head, weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), np.zeros(5))
     found = executor.grad_dict["data"].asnumpy()[0]
     np.testing.assert_allclose(found, expected, atol=2e-5)
     delta = 1e-4 * rng.standard_normal(x.shape)  # linear in x, so the difference is exact
-    rise = np.sum(head * (correlation(x + delta, weight) - correlation(x - delta, weight))) / 2
+    higher, lower = (naive_convolution(at, weight, nothing) for at in (x + delta, x - delta))
+    rise = np.sum(head * (higher - lower)) / 2
     assert np.sum(found * delta) == pytest.approx(rise, rel=1e-4)
 
 
 def test_of_512_channels_it_rounds_less_than_a_hundred_thousandth_of_the_largest_feature():
     rng = np.random.default_rng(3)
     x, weight = np.maximum(rng.standard_normal((512, 8, 8)), 0), rng.standard_normal((512, 512, 3, 3)) / 48
-    expected = correlation(x, weight)
-    found = bound(x, weight, np.zeros(512)).forward(is_train=True)[0].asnumpy()[0]
+    nothing = np.zeros(512)
+    expected = naive_convolution(x, weight, nothing)
+    found = bound(x, weight, nothing).forward(is_train=True)[0].asnumpy()[0]
     assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
 
 
@@ -146,11 +141,11 @@ def test_methods_that_sample_keep_the_direct_convolutions(methods, monkeypatch):
 @pytest.mark.parametrize("methods", [("linear",), ("bn", "poly")])
 def test_it_needs_a_third_more_arrays_than_the_direct_convolutions(methods, monkeypatch):
     """At 512 x 384: above all the kernels of three layers, 36 x 512 x 512, which are kept until the backward pass."""
-    style, planned = noise((1, 3, 32, 32), 100.0, seed=0), []
+    style, arrays = noise((1, 3, 32, 32), 100.0, seed=0), []
     for tiles in (10**9, winograd.TILES):
         monkeypatch.setattr(winograd, "TILES", tiles)
         config, weights = TransferConfig(method=methods), model_zoo.load("surrogate")
         network, *_ = Objective(config, weights, style, None, (1, 3, 384, 512))._parts
-        planned.append(int(re.search(r"Total (\d+) MB", network.executor.debug_str()).group(1)))
-    direct, ours = planned
+        arrays.append(planned(network.executor))
+    direct, ours = arrays
     assert ours <= 1.4 * direct
