@@ -12,7 +12,7 @@ from model_zoo.vgg19 import LAYERS, deepest_of, rows_up_to
 
 from ._mxnet import mx, recomputed
 from .config import BF16, FLOAT32
-from .winograd import Winograd, pays
+from .winograd import Winograd
 
 POOLING = ("avg", "max")
 
@@ -29,7 +29,7 @@ def vgg19_symbol(
     data=None,
     precision: str = FLOAT32,
     recompute: bool = False,
-    size: tuple[int, int] | None = None,
+    winograd: Winograd | None = None,
 ) -> dict:
     """The symbols of the named layers of VGG-19, cut at the deepest of them.
 
@@ -41,7 +41,7 @@ def vgg19_symbol(
         be (parameters_in); `data` and the symbols that are returned are float32.
     recompute: whether the layers up to conv2_1 are computed again for the backward pass, and their features, the
         largest, not kept until then: the same numbers in less memory, for a twelfth of the network's work.
-    size: (H, W) of a picture whose deep convolutions may be made by Winograd's algorithm, in float32, where that is
+    winograd: makes the deep convolutions of float32 pictures of its size by Winograd's algorithm, where that is
         faster: the same numbers but for rounding, and the variables of winograd.constants().
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
     model_zoo.vgg19.parameter_shapes.
@@ -57,12 +57,10 @@ def vgg19_symbol(
     symbol = mx.sym.amp_cast(symbol, dtype=_BFLOAT16) if low else symbol
     symbols = {}
     again = COMPUTED_AGAIN if recompute else ()
-    winograd = Winograd()
     for row in rows_up_to(deepest_of(layers)):
         with recomputed() if row.name in again else nullcontext():
-            here = (0, 0) if size is None or low else (size[0] // row.stride, size[1] // row.stride)
-            if row.kind == "conv" and pays(row, *here):
-                symbol = winograd.convolution(symbol, row, *here)
+            if row.kind == "conv" and winograd and winograd.makes(row):
+                symbol = winograd.convolution(symbol, row)
             elif row.kind == "conv":
                 symbol = mx.sym.Convolution(symbol, num_filter=row.channels, kernel=(3, 3), pad=(1, 1), name=row.name)
             elif row.kind == "relu":

@@ -17,7 +17,7 @@ from model_zoo.errors import InputError
 from model_zoo.vgg19 import LAYERS, deepest_of, parameter_shapes
 from model_zoo.weights import Weights
 
-from . import _mxnet, losses, winograd
+from . import _mxnet, losses
 from ._mxnet import mx
 from .blocks import block_shape, draw_blocks
 from .config import BLOCKS, FLOAT32, PAIRS, TransferConfig
@@ -26,14 +26,9 @@ from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
 from .moments import Moments
 from .network import COMPUTED_AGAIN, copied, parameters_in, vgg19_symbol
+from .network_plan import NetworkPlan, network_plan
 from .presets import layer_scale
-
-KEPT_PIXELS = 512**2
-"""Up to this size the network's features are all kept until the backward pass. In larger pictures those of the first
-layers, the largest, are computed again there."""
-
-LEAN = 4
-"""Times KEPT_PIXELS for methods that read the mean alone, whose losses need hardly an array beside the network's."""
+from .winograd import Winograd, constants
 
 _STYLE_PICTURE = "style.picture"
 
@@ -69,8 +64,6 @@ class Objective:
         self._style_shape = style.shape
         self._device = _mxnet.device(device)
         self._lean = all(losses.method(each).reads_mean_alone for each in config.method)
-        self._recompute = self.shape[2] * self.shape[3] > KEPT_PIXELS * (LEAN if self._lean else 1)
-        # Winograd's transformed kernels would stand beside the samples, which take what memory is left.
         self._samples = any(losses.method(each).samples_pairs for each in config.method)
         wanted = (*config.layers, *([] if content is None else [config.content_layer]))
         deepest = deepest_of(wanted)
@@ -79,7 +72,7 @@ class Objective:
         missing = [name for name in parameter_shapes(deepest) if name not in weights.parameters]
         if missing:
             raise InputError(f"{weights.name}: the weights end before {deepest}: {missing[0]} is missing")
-        parameters = {name: weights.parameters[name] for name in parameter_shapes(deepest)} | winograd.constants()
+        parameters = {name: weights.parameters[name] for name in parameter_shapes(deepest)} | constants()
         self._parameters = {name: _mxnet.shared(array, self._device) for name, array in parameters.items()}
         self._targets = self._measure_style(style)
         if content is not None:
@@ -163,6 +156,7 @@ class Objective:
 
     def _bind(self, precision: str, estimator: str) -> None:
         self.precision, self.estimator, self._draw = precision, estimator, -1
+        self._recompute = self._plan(self.shape, precision).recompute
         network, *others = self._symbols(precision)
         bound = {name for symbols in (network, *others) for name in symbols}
         styles = (style_term(method, layer) for method in self.config.method for layer in self.config.layers)
@@ -227,8 +221,12 @@ class Objective:
         others = [layer for layer in layers if layer not in apart]
         if not others:
             return apart, {}
-        size = None if self._samples else (shape[2], shape[3])
-        return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute, size)
+        channels = self._plan(shape, precision).winograd
+        winograd = Winograd(shape[2], shape[3], channels) if channels else None
+        return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute, winograd)
+
+    def _plan(self, shape: tuple[int, ...], precision: str) -> NetworkPlan:
+        return network_plan(self.config.method, shape[2], shape[3], precision)
 
     def _layers(self) -> list[str]:
         """Those that some loss reads."""

@@ -13,20 +13,18 @@ from model_zoo.vgg19 import Layer
 
 from ._mxnet import mx
 
-CHANNELS, TILES = 512, 128
-"""With fewer channels the transforms take too much of what the products save; in smaller pictures that of the kernels
-does, four times as many numbers as the weights whatever the size of the picture."""
+TILES = 48
+"""With fewer of them, reading the kernels takes longer than the products save: four times as many numbers as the
+weights, whatever the size of the picture."""
+
+_DEEPEST_STRIDE = 8
+"""Of conv5_1, one layer with a quarter of the positions, less is saved than its kernels are worth in memory."""
 
 _TILE, _KERNEL = 4, 3
 _PATCH = _TILE + _KERNEL - 1
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 """Where the polynomials are evaluated, beside infinity. Exact in float32, and of 512 channels the error is a third of
 that by the usual 0, 1, -1, 2, -2."""
-
-
-def pays(row: Layer, height: int, width: int) -> bool:
-    """Whether the convolution `row` of (1, I, height, width) is faster by Winograd's algorithm."""
-    return row.in_channels >= CHANNELS and -(-height // _TILE) * -(-width // _TILE) >= TILES
 
 
 def transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,43 +50,59 @@ def constants() -> dict[str, np.ndarray]:
 
 
 class Winograd:
-    """Convolutions with the variables of constants(), of which a graph must have one each."""
+    """Convolutions with the variables of constants(), of which a graph must have one each.
 
-    def __init__(self) -> None:
+    height, width: of the picture; channels: the fewest of the features that a convolution reads.
+    """
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        self._size, self._channels = (height, width), channels
         self._patch, self._kernel, self._tile = (mx.sym.Variable(name) for name in constants())
 
-    def convolution(self, features, row: Layer, height: int, width: int):
-        """(1, I, height, width) -> (1, O, height, width): the convolution `row`, with its weight and bias."""
-        padded = height + -height % _TILE, width + -width % _TILE
-        tiles = padded[0] // _TILE * (padded[1] // _TILE)
+    def makes(self, row: Layer) -> bool:
+        """Whether the convolution `row` is to be made so: where it is faster, and wide enough."""
+        wide = row.in_channels >= self._channels
+        return wide and row.stride <= _DEEPEST_STRIDE and _tiles(self._edges(row)) >= TILES
+
+    def convolution(self, features, row: Layer):
+        """(1, I, H_l, W_l) -> (1, O, H_l, W_l): the convolution `row`, with its weight and bias."""
+        edges = self._edges(row)
+        tiles = _tiles(edges)
+        # What the tiles have beyond the features is at both ends, as MXNet pads.
+        outside = tuple((-edge % _TILE + 1) // 2 for edge in edges)
         weight, bias = (mx.sym.Variable(f"{row.name}_{name}") for name in ("weight", "bias"))
-        if padded != (height, width):
-            more = (0, 0, 0, 0, 0, padded[0] - height, 0, padded[1] - width)
-            features = mx.sym.pad(features, mode="constant", constant_value=0.0, pad_width=more)
         numbers = row.channels * row.in_channels
         kernels = mx.sym.FullyConnected(
             self._kernel, mx.sym.reshape(weight, shape=(-1, _KERNEL**2)), num_hidden=numbers, no_bias=True
         )
         patches = mx.sym.Convolution(
-            mx.sym.reshape(features, shape=(row.in_channels, 1, *padded)),
+            mx.sym.reshape(features, shape=(row.in_channels, 1, *edges)),
             self._patch,
             num_filter=_PATCH**2,
             kernel=(_PATCH, _PATCH),
             stride=(_TILE, _TILE),
-            pad=(1, 1),
+            pad=tuple(1 + each for each in outside),
             no_bias=True,
         )
         products = mx.sym.batch_dot(
             mx.sym.reshape(kernels, shape=(-1, row.channels, row.in_channels)),
-            mx.sym.transpose(mx.sym.reshape(patches, shape=(0, 0, tiles)), axes=(1, 0, 2)),
+            mx.sym.transpose(mx.sym.reshape(patches, shape=(0, 0, -1)), axes=(1, 0, 2)),
         )  # (36, O, tiles)
         # Not by Deconvolution, which would do the rest at once, but keeps the products until its backward pass.
         sums = mx.sym.batch_dot(self._tile, mx.sym.reshape(products, shape=(1, _PATCH**2, -1)))
         sums = mx.sym.transpose(mx.sym.reshape(sums, shape=(-1, row.channels, tiles)), axes=(1, 0, 2))
         sums = mx.sym.reshape(sums, shape=(1, -1, tiles))
-        sums = mx.sym.col2im(sums, output_size=padded, kernel=(_TILE, _TILE), stride=(_TILE, _TILE))
-        if padded != (height, width):
-            sums = mx.sym.slice(sums, begin=(0, 0, 0, 0), end=(1, row.channels, height, width))
+        sums = mx.sym.col2im(sums, output_size=edges, kernel=(_TILE, _TILE), stride=(_TILE, _TILE), pad=outside)
         # Not broadcast_add, whose backward pass sums the bias's gradient, which nobody asks for.
         bias = mx.sym.broadcast_like(mx.sym.reshape(bias, shape=(1, -1, 1, 1)), sums)
         return mx.sym.elemwise_add(sums, bias, name=row.name)
+
+    def _edges(self, row: Layer) -> tuple[int, int]:
+        """H_l and W_l; poolings round down."""
+        height, width = self._size
+        return height // row.stride, width // row.stride
+
+
+def _tiles(edges: tuple[int, int]) -> int:
+    height, width = edges
+    return -(-height // _TILE) * -(-width // _TILE)

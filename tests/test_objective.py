@@ -12,6 +12,7 @@ from neural_style_mmd._mxnet import mx
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.evaluation import FIXED_DRAW, noise
 from neural_style_mmd.network import vgg19_symbol
+from neural_style_mmd.network_plan import NetworkPlan
 from neural_style_mmd.objective import Objective
 
 LAYERS = ("relu1_1", "relu1_2")
@@ -187,7 +188,7 @@ def test_what_is_computed_again_in_a_large_picture_is_what_is_kept_in_a_small_on
     config, x, content, style, objective = case
     heads = dict.fromkeys(objective.terms, 1.0) | {"content": 0.0}
     kept = objective.evaluate(x, heads, 2)
-    monkeypatch.setattr("neural_style_mmd.objective.KEPT_PIXELS", 0)
+    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(True, None))
     again = Objective(config, network, style, content, x.shape).evaluate(x, heads, 2)
     assert again.terms == kept.terms
     np.testing.assert_array_equal(again.gradient, kept.gradient)
@@ -255,7 +256,7 @@ def test_the_losses_need_hardly_more_arrays_than_the_network(methods, estimator,
     of fusions whose methods shared nothing; in large pictures the network itself does not keep all of its arrays. Those
     of linear, which need no array of relu1_1's order, are bound together."""
     shape = (1, 3, 288, 384)
-    monkeypatch.setattr("neural_style_mmd.objective.KEPT_PIXELS", 0 if large else 288 * 384)
+    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(large, None))
     symbol = vgg19_symbol(["relu5_1"])["relu5_1"]
     requests = {name: "write" if name == "data" else "null" for name in symbol.list_arguments()}
     bare = planned(symbol.simple_bind(mx.cpu(), requests, data=shape))
@@ -269,17 +270,6 @@ def test_the_losses_need_hardly_more_arrays_than_the_network(methods, estimator,
     assert planned(network.executor) <= LIMITS[methods, estimator][large] * bare
     for part in first:  # it has its place in the memory of the network
         assert planned(part.executor) <= 0.7 * planned(network.executor)
-
-
-@pytest.mark.parametrize(("method", "kept", "again"), [("linear", 64, False), ("linear", 63, True), ("poly", 64, True)])
-def test_linear_keeps_its_arrays_up_to_four_times_the_size(method, kept, again, monkeypatch):
-    """It needs hardly one beside the network's, so at 1024 x 768 time would be paid for nothing that is needed."""
-    monkeypatch.setattr("neural_style_mmd.objective.KEPT_PIXELS", kept * 64 // 4)
-    picture = noise((1, 3, 64, 64), 100.0, seed=0)
-    config, weights = TransferConfig(method=(method,)), model_zoo.load("surrogate")
-    network, *_ = Objective(config, weights, picture, picture, picture.shape)._parts
-    nodes = network.executor._symbol.attr_dict()
-    assert ("__force_mirroring__" in nodes["conv1_2"]) == again
 
 
 @pytest.mark.parametrize("methods", [("gaussian",), ("bn", "gaussian"), ("gaussian", "poly")])

@@ -12,6 +12,7 @@ from model_zoo.errors import InputError
 from neural_style_mmd import Outcome, TransferConfig, precision, transfer
 from neural_style_mmd.cli import cli
 from neural_style_mmd.config import METHODS
+from neural_style_mmd.network_plan import NetworkPlan
 from neural_style_mmd.setting import prepare
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -200,7 +201,7 @@ def test_but_for_rounding_its_graph_is_that_of_float32(method, kept, pictures, n
     """On any CPU: with float32 in the place of bfloat16 terms and gradient are those of float32, for small pictures and
     for large ones, of which less is kept for the backward pass."""
     monkeypatch.setattr("neural_style_mmd.network._BFLOAT16", np.float32)
-    monkeypatch.setattr("neural_style_mmd.objective.KEPT_PIXELS", 10**9 if kept else 0)
+    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(not kept, None))
     setting = prepare(*pictures, small_config(method=method), weights=network)
     heads, x = setting.measure_balance().term_weights, setting.point
     whole = setting.objective.evaluate(x, heads)

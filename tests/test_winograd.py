@@ -13,6 +13,7 @@ from model_zoo.vgg19 import LAYERS, Layer
 from neural_style_mmd import TransferConfig, vgg19_symbol, winograd
 from neural_style_mmd._mxnet import mx
 from neural_style_mmd.evaluation import noise
+from neural_style_mmd.network_plan import NetworkPlan
 from neural_style_mmd.objective import Objective
 
 SIZES = [(8, 12), (4, 4), (5, 7), (3, 2), (1, 1), (6, 9)]
@@ -21,7 +22,7 @@ SIZES = [(8, 12), (4, 4), (5, 7), (3, 2), (1, 1), (6, 9)]
 def bound(x, weight, bias):
     outputs, inputs = weight.shape[:2]
     row = Layer("conv9_9", "conv", inputs, outputs, 1)
-    symbol = winograd.Winograd().convolution(mx.sym.Variable("data"), row, *x.shape[1:])
+    symbol = winograd.Winograd(*x.shape[1:], inputs).convolution(mx.sym.Variable("data"), row)
     known = {"data": x[None], "conv9_9_weight": weight, "conv9_9_bias": bias} | winograd.constants()
     assert sorted(symbol.list_arguments()) == sorted(known)
     arguments = {name: mx.nd.array(array) for name, array in known.items()}
@@ -77,19 +78,19 @@ def test_the_transforms_make_a_tile_of_a_patch_and_a_kernel_exactly():
 
 
 @pytest.mark.parametrize(
-    ("layer", "size", "pays"),
+    ("layer", "height", "width", "makes"),
     [
-        ("conv4_2", (48, 64), True),  # of a picture of 512 x 384
-        ("conv4_2", (32, 64), True),  # 8 x 16 tiles, the fewest
-        ("conv4_2", (31, 61), True),  # the same, some of them not full
-        ("conv4_2", (28, 64), False),
-        ("conv4_1", (48, 64), False),  # of 256 channels
-        ("conv5_1", (24, 32), False),
-        ("conv5_1", (48, 64), True),
+        ("conv3_2", 384, 512, True),
+        ("conv4_2", 384, 512, True),
+        ("conv4_2", 192, 256, True),  # 6 x 8 tiles, the fewest
+        ("conv4_2", 168, 232, True),  # the same, some of them not full
+        ("conv4_2", 160, 256, False),
+        ("conv3_1", 384, 512, False),  # of 128 channels
+        ("conv5_1", 768, 1024, False),
     ],
 )
-def test_wide_layers_of_large_pictures_are_made_so(layer, size, pays):
-    assert winograd.pays(LAYERS[layer], *size) == pays
+def test_wide_layers_of_pictures_that_are_not_small_are_made_so(layer, height, width, makes):
+    assert winograd.Winograd(height, width, 256).makes(LAYERS[layer]) == makes
 
 
 def by_winograd(symbol):
@@ -100,25 +101,41 @@ def by_winograd(symbol):
     ]
 
 
-def test_the_network_has_it_where_it_is_told_the_size_and_float32():
-    layers = ["relu5_1"]
-    assert by_winograd(vgg19_symbol(layers, size=(384, 512))["relu5_1"]) == ["conv4_2", "conv4_3", "conv4_4"]
-    assert by_winograd(vgg19_symbol(layers)["relu5_1"]) == []
-    assert by_winograd(vgg19_symbol(layers, precision="bf16", size=(384, 512))["relu5_1"]) == []
+OF_512 = ["conv4_2", "conv4_3", "conv4_4"]
+OF_256 = ["conv3_2", "conv3_3", "conv3_4", "conv4_1", *OF_512]
 
 
-def objective(methods, monkeypatch, tiles):
-    monkeypatch.setattr(winograd, "TILES", tiles)
-    shape = (1, 3, 72, 88)  # relu4_1 is 9 x 11
-    x, y = noise(shape, 100.0, seed=0), noise((1, 3, 64, 80), 60.0, seed=1)
-    return Objective(TransferConfig(method=methods), model_zoo.load("surrogate"), y, x, shape)
+@pytest.mark.parametrize(("channels", "made"), [(256, OF_256), (512, OF_512), (None, [])])
+def test_the_network_has_it_for_features_of_so_many_channels(channels, made):
+    algorithm = channels and winograd.Winograd(384, 512, channels)
+    assert by_winograd(vgg19_symbol(["relu5_1"], winograd=algorithm)["relu5_1"]) == made
 
 
-@pytest.mark.parametrize("methods", [("linear",), ("poly",), ("bn",), ("gram", "bn")])
-def test_terms_and_gradient_are_the_direct_convolutions(methods, monkeypatch):
-    direct, ours = (objective(methods, monkeypatch, tiles) for tiles in (10**9, 1))
+def objective(methods, monkeypatch, plan, shape=(1, 3, 72, 88), with_content=True):
+    """relu4_1 is 9 x 11, or as `shape` has it."""
+    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: plan)
+    monkeypatch.setattr(winograd, "TILES", 1)
+    style, content = noise((1, 3, 32, 48), 60.0, seed=1), noise(shape, 100.0, seed=0) if with_content else None
+    return Objective(TransferConfig(method=methods), model_zoo.load("surrogate"), style, content, shape)
+
+
+@pytest.mark.parametrize(
+    ("methods", "recompute"),
+    [
+        (("linear",), False),
+        (("poly",), False),
+        (("poly",), True),
+        (("bn",), False),
+        (("gram", "bn"), True),
+        (("gaussian",), False),
+        (("bn", "gaussian"), True),
+    ],
+)
+def test_terms_and_gradient_are_the_direct_convolutions(methods, recompute, monkeypatch):
+    plans = (NetworkPlan(False, None), NetworkPlan(recompute, 256))
+    direct, ours = (objective(methods, monkeypatch, plan) for plan in plans)
     assert by_winograd(direct._parts[0].executor._symbol) == []
-    assert by_winograd(ours._parts[0].executor._symbol) == ["conv4_2", "conv4_3", "conv4_4", "conv5_1"]
+    assert by_winograd(ours._parts[0].executor._symbol) == OF_256
     x = noise(direct.shape, 80.0, seed=2)
     expected, found = (each.evaluate(x, dict.fromkeys(each.terms, 1.0)) for each in (direct, ours))
     assert found.terms == pytest.approx(expected.terms, rel=1e-5)
@@ -128,24 +145,18 @@ def test_terms_and_gradient_are_the_direct_convolutions(methods, monkeypatch):
 
 
 def test_the_content_picture_has_no_content_loss(monkeypatch):
-    ours = objective(("linear",), monkeypatch, 1)
+    ours = objective(("linear",), monkeypatch, NetworkPlan(False, 256))
     assert ours.terms_at(noise(ours.shape, 100.0, seed=0))["content"] == 0
-
-
-@pytest.mark.parametrize("methods", [("gaussian",), ("gaussian", "bn")])
-def test_methods_that_sample_keep_the_direct_convolutions(methods, monkeypatch):
-    """The transformed kernels would find no place beside the samples within 1.3 of the bare network's memory."""
-    assert by_winograd(objective(methods, monkeypatch, 1)._parts[0].executor._symbol) == []
 
 
 @pytest.mark.parametrize("methods", [("linear",), ("bn", "poly")])
 def test_it_needs_a_third_more_arrays_than_the_direct_convolutions(methods, monkeypatch):
-    """At 512 x 384: above all the kernels of three layers, 36 x 512 x 512, which are kept until the backward pass."""
-    style, arrays = noise((1, 3, 32, 32), 100.0, seed=0), []
-    for tiles in (10**9, winograd.TILES):
-        monkeypatch.setattr(winograd, "TILES", tiles)
-        config, weights = TransferConfig(method=methods), model_zoo.load("surrogate")
-        network, *_ = Objective(config, weights, style, None, (1, 3, 384, 512))._parts
+    """For 512 channels at 512 x 384: above all the kernels of three layers, 36 x 512 x 512, which are kept until the
+    backward pass."""
+    arrays = []
+    for channels in (None, 512):
+        plan = NetworkPlan(False, channels)
+        network, *_ = objective(methods, monkeypatch, plan, (1, 3, 384, 512), with_content=False)._parts
         arrays.append(planned(network.executor))
     direct, ours = arrays
     assert ours <= 1.4 * direct

@@ -1,0 +1,64 @@
+"""How the network is made: what is computed again for the backward pass, and from how many channels on convolutions are
+by Winograd's algorithm. Memory, within 1.3 of the bare network's, decides it."""
+
+import pytest
+from planned_memory import planned
+
+import model_zoo
+from neural_style_mmd import TransferConfig, vgg19_symbol
+from neural_style_mmd._mxnet import mx
+from neural_style_mmd.evaluation import noise
+from neural_style_mmd.network_plan import NetworkPlan, network_plan
+from neural_style_mmd.objective import Objective
+
+ALL_AND_WINOGRAD, LESS_AND_WINOGRAD = NetworkPlan(False, 256), NetworkPlan(True, 256)
+
+
+@pytest.mark.parametrize("method", ["linear", "poly", "gram", "bn", "gaussian", "bn+gaussian"])
+def test_small_pictures_are_made_as_fast_as_can_be(method):
+    assert network_plan(method.split("+"), 384, 384, "float32") == ALL_AND_WINOGRAD
+
+
+@pytest.mark.parametrize(
+    ("method", "at_512", "at_1024"),
+    [
+        ("linear", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        ("poly", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        ("gram", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        ("linear+bn", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        ("gaussian", NetworkPlan(True, 512), NetworkPlan(True, None)),
+        ("linear+gaussian", NetworkPlan(False, None), NetworkPlan(True, None)),
+    ],
+)
+def test_in_larger_ones_memory_decides(method, at_512, at_1024):
+    assert network_plan(method.split("+"), 384, 512, "float32") == at_512
+    assert network_plan(method.split("+"), 512, 512, "float32") == at_512
+    assert network_plan(method.split("+"), 768, 1024, "float32") == at_1024
+
+
+@pytest.mark.parametrize("method", ["linear", "poly", "gaussian"])
+def test_bfloat16_takes_half_and_has_no_winograd(method):
+    assert network_plan([method], 384, 512, "bf16") == NetworkPlan(False, None)
+    assert network_plan([method], 768, 1024, "bf16") == NetworkPlan(True, None)
+
+
+MOST = {  # of the arrays of the bare network by direct convolutions: at 512 x 384, and at 1024 x 768
+    "linear": (1.65, 1.15),
+    "poly": (1.5, 1.15),
+    "bn+poly": (1.5, 1.15),
+    "gaussian": (1.45, 1.1),
+    "bn+gaussian": (1.3, 1.1),
+}
+
+
+@pytest.mark.parametrize(("size", "index"), [((384, 512), 0), ((768, 1024), 1)])
+@pytest.mark.parametrize("methods", MOST)
+def test_the_arrays_of_a_picture(methods, size, index):
+    """Of the process's memory they are half at 512 x 384, and more at 1024 x 768: `python -m benchmarks memory`."""
+    shape = (1, 3, *size)
+    symbol = vgg19_symbol(["relu5_1"])["relu5_1"]
+    requests = {name: "write" if name == "data" else "null" for name in symbol.list_arguments()}
+    bare = planned(symbol.simple_bind(mx.cpu(), requests, data=shape))
+    config, style = TransferConfig(method=tuple(methods.split("+"))), noise((1, 3, 32, 32), 100.0, seed=0)
+    network, *_ = Objective(config, model_zoo.load("surrogate"), style, None, shape)._parts
+    assert planned(network.executor) <= MOST[methods][index] * bare
