@@ -17,6 +17,8 @@ from model_zoo.weights import Preprocessing, Weights
 
 # Read when MXNet is loaded. Threads that spin while they wait make small pictures many times slower on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # `make test`: as many processes as cores, so that two threads each only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
