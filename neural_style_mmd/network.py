@@ -41,7 +41,7 @@ def vgg19_symbol(
         be (parameters_in); `data` and the symbols that are returned are float32.
     recompute: whether the layers up to conv2_1 are computed again for the backward pass, and their features, the
         largest, not kept until then: the same numbers in less memory, for a twelfth of the network's work.
-    winograd: makes the deep convolutions of float32 pictures of its size by Winograd's algorithm, where that is
+    winograd: makes the deep convolutions of pictures of its size by Winograd's algorithm, in float32, where that is
         faster: the same numbers but for rounding, and the variables of winograd.constants().
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
     model_zoo.vgg19.parameter_shapes.
@@ -59,7 +59,7 @@ def vgg19_symbol(
     again = COMPUTED_AGAIN if recompute else ()
     for row in rows_up_to(deepest_of(layers)):
         with recomputed() if row.name in again else nullcontext():
-            if row.kind == "conv" and winograd and winograd.makes(row):
+            if row.kind == "conv" and winograd and not low and winograd.makes(row):
                 symbol = winograd.convolution(symbol, row)
             elif row.kind == "conv":
                 symbol = mx.sym.Convolution(symbol, num_filter=row.channels, kernel=(3, 3), pad=(1, 1), name=row.name)

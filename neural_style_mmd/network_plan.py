@@ -16,7 +16,8 @@ from .losses import method
 
 class NetworkPlan(NamedTuple):
     """recompute: whether the first layers are computed again for the backward pass.
-    winograd: the fewest channels of the features that a convolution by Winograd's algorithm reads; None for none.
+    winograd: the fewest channels of the features that a convolution by Winograd's algorithm reads, which float32 alone
+        has; None for none.
     """
 
     recompute: bool
@@ -45,7 +46,5 @@ def network_plan(methods: Collection[str], height: int, width: int, precision: s
         kind = _SAMPLES if all(each.samples_pairs for each in read) else _BOTH
     else:
         kind = _MEANS if all(each.reads_mean_alone for each in read) else _MOMENTS
-    low = precision == BF16
-    pixels = height * width / (2 if low else 1)  # whose features take half
-    chosen = next(plan for largest, plan in _PLANS[kind].items() if pixels <= largest)
-    return chosen._replace(winograd=None) if low else chosen
+    pixels = height * width / (2 if precision == BF16 else 1)  # whose features take half
+    return next(plan for largest, plan in _PLANS[kind].items() if pixels <= largest)

@@ -37,9 +37,11 @@ def test_in_larger_ones_memory_decides(method, at_512, at_1024):
 
 
 @pytest.mark.parametrize("method", ["linear", "poly", "gaussian"])
-def test_bfloat16_takes_half_and_has_no_winograd(method):
-    assert network_plan([method], 384, 512, "bf16") == NetworkPlan(False, None)
-    assert network_plan([method], 768, 1024, "bf16") == NetworkPlan(True, None)
+def test_in_bfloat16_a_picture_counts_half(method):
+    for height, width in ((384, 512), (512, 512), (768, 1024)):
+        halved = network_plan([method], height, width // 2, "float32")
+        assert network_plan([method], height, width, "bf16") == halved
+    assert not network_plan([method], 384, 512, "bf16").recompute
 
 
 MOST = {  # of the arrays of the bare network by direct convolutions: at 512 x 384, and at 1024 x 768

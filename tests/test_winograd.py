@@ -106,9 +106,27 @@ OF_256 = ["conv3_2", "conv3_3", "conv3_4", "conv4_1", *OF_512]
 
 
 @pytest.mark.parametrize(("channels", "made"), [(256, OF_256), (512, OF_512), (None, [])])
-def test_the_network_has_it_for_features_of_so_many_channels(channels, made):
+def test_the_network_has_it_for_features_of_so_many_channels_in_float32(channels, made):
     algorithm = channels and winograd.Winograd(384, 512, channels)
     assert by_winograd(vgg19_symbol(["relu5_1"], winograd=algorithm)["relu5_1"]) == made
+    assert by_winograd(vgg19_symbol(["relu5_1"], precision="bf16", winograd=algorithm)["relu5_1"]) == []
+
+
+@pytest.mark.parametrize(
+    ("methods", "made", "again"),
+    [
+        (("linear",), OF_256, False),
+        (("poly",), OF_256, True),
+        (("gaussian",), OF_512, True),
+        (("bn", "gaussian"), [], False),
+    ],
+)
+def test_the_objective_is_made_as_its_plan_says(methods, made, again):
+    """At 512 x 384, see test_network_plan.py."""
+    config, style = TransferConfig(method=methods), noise((1, 3, 32, 48), 60.0, seed=1)
+    network, *_ = Objective(config, model_zoo.load("surrogate"), style, None, (1, 3, 384, 512))._parts
+    assert by_winograd(network.executor._symbol) == made
+    assert ("__force_mirroring__" in network.executor._symbol.attr_dict()["conv1_2"]) == again
 
 
 def objective(methods, monkeypatch, plan, shape=(1, 3, 40, 56), with_content=True):
@@ -117,6 +135,14 @@ def objective(methods, monkeypatch, plan, shape=(1, 3, 40, 56), with_content=Tru
     monkeypatch.setattr(winograd, "TILES", 1)
     style, content = noise((1, 3, 32, 48), 60.0, seed=1), noise(shape, 100.0, seed=0) if with_content else None
     return Objective(TransferConfig(method=methods), model_zoo.load("surrogate"), style, content, shape)
+
+
+def difference(direct, ours, x):
+    """Of the gradients, over the direct one's; the terms are the same but for rounding."""
+    expected, found = (each.evaluate(x, dict.fromkeys(each.terms, 1.0)) for each in (direct, ours))
+    assert found.terms == pytest.approx(expected.terms, rel=1e-5)
+    assert ours.terms_at(x) == found.terms
+    return np.linalg.norm(found.gradient - expected.gradient) / np.linalg.norm(expected.gradient)
 
 
 @pytest.mark.parametrize(
@@ -136,16 +162,17 @@ def test_terms_and_gradient_are_the_direct_convolutions(methods, recompute, monk
     direct, ours = (objective(methods, monkeypatch, plan) for plan in plans)
     assert by_winograd(direct._parts[0].executor._symbol) == []
     assert by_winograd(ours._parts[0].executor._symbol) == OF_256
-    differences = []
-    for seed in range(2, 6):
-        x = noise(direct.shape, 80.0, seed)
-        expected, found = (each.evaluate(x, dict.fromkeys(each.terms, 1.0)) for each in (direct, ours))
-        assert found.terms == pytest.approx(expected.terms, rel=1e-5)
-        assert ours.terms_at(x) == found.terms
-        difference = np.linalg.norm(found.gradient - expected.gradient)
-        differences.append(difference / np.linalg.norm(expected.gradient))
+    differences = [difference(direct, ours, noise(direct.shape, 80.0, seed)) for seed in range(2, 6)]
     # Some 1e-5, but up to 1e-3 in the pictures where rounding moves a single feature across the rectifier.
     assert min(differences) < 1e-4
+
+
+@pytest.mark.parametrize("methods", [("linear",), ("poly",), ("bn",), ("gram", "bn")])
+def test_of_512_channels_they_are_at_this_picture(methods, monkeypatch):
+    plans = (NetworkPlan(False, None), NetworkPlan(False, 512))
+    direct, ours = (objective(methods, monkeypatch, plan, (1, 3, 72, 88)) for plan in plans)
+    assert by_winograd(ours._parts[0].executor._symbol) == OF_512
+    assert difference(direct, ours, noise(direct.shape, 80.0, seed=2)) < 1e-3
 
 
 def test_the_content_picture_has_no_content_loss(monkeypatch):
