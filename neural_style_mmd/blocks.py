@@ -11,8 +11,7 @@ import numpy as np
 
 from model_zoo.errors import InputError
 
-from ._mxnet import mx
-from .held_gradients import held_product, with_gradient_of
+from ._mxnet import mx, recomputed
 from .row_sums import row_sums_as_layer
 
 SAMPLES = 16
@@ -67,9 +66,10 @@ def block_distance(
     Gretton and Blaschko (NIPS 2013), the mean over the blocks of Eq. 2 without the terms k(x, x). Not in the paper.
 
     Of the style's own samples only neighbours in a block are compared, for their part does not depend on the picture.
-    sigma^2 is `bandwidth` times the mean squared distance, as with the paper's pairs, and carries no gradient. So the
+    sigma^2 is `bandwidth` times the mean squared distance, as with the paper's pairs, and carries no gradient. The
     gradient stands in the graph: the sum over j of k(x_i, y_j) (x_i - y_j), less that of k(x_i, x_j) (x_i - x_j), each
-    over the number of such couples, times 2 / sigma^2.
+    over the number of such couples, times 2 / sigma^2. By MXNet's own differentiation, with samples that are computed
+    again, the products would be made twice.
 
     picture, inputs: samples {block of channels: (M_F, N_b)} and (M_S, N_b); in inputs also what draw_blocks gives, or
         nothing of it where the samples are those that were drawn, in that order, (B b, N_b).
@@ -109,8 +109,19 @@ def block_distance(
         at = mx.sym.reshape(inputs["pairs"], shape=(1, -1))
         return mx.sym.scatter_nd(pulls, at, shape=(positions, channels // len(picture)))
 
-    carriers = (held_product(picture[key], gradient(*each)) for key, *each in zip(picture, x, y, strict=True))
-    return with_gradient_of(reduce(operator.add, carriers), value)
+    carriers = (_held_product(picture[key], gradient(*each)) for key, *each in zip(picture, x, y, strict=True))
+    carrier = reduce(operator.add, carriers)
+    return mx.sym.BlockGrad(mx.sym.reshape(value, shape=(1,))) + (carrier - mx.sym.BlockGrad(carrier))
+
+
+def _held_product(x, gradient):
+    """The inner product of two arrays of one shape as (1,), of which `gradient` is that with respect to `x`.
+
+    The backward pass needs no value of `x`, but MXNet would keep it until then. Computed again it waits for nothing,
+    if `x` is a symbol that is.
+    """
+    with recomputed():
+        return mx.sym.dot(*(mx.sym.reshape(each, shape=(-1,)) for each in (x, mx.sym.BlockGrad(gradient))))
 
 
 def _minus_half_squared_distances(x: Sequence, y: Sequence, shape: tuple[int, int]) -> dict:

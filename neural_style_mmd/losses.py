@@ -19,9 +19,8 @@ import numpy as np
 
 from model_zoo.errors import InputError
 
-from ._mxnet import mx
+from ._mxnet import mx, recomputed
 from .blocks import block_distance, draw_blocks
-from .held_gradients import held_product, with_gradient_of
 from .moments import Moments, as_rows, sums_of_squares
 from .row_sums import row_sums_as_layer
 
@@ -107,38 +106,35 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positio
     of the squared distances over these four sets (paper, section 4: once) and carries no gradient. The paper gives no
     Z; 1 is our choice.
 
-    The gradient, of x0 (k(x0, y1) (x0 - y1) - k(x0, x1) (x0 - x1)) / (n sigma^2) and of x1 likewise, stands in the
-    graph, made of the differences of which the value is made too.
-
     picture, inputs: samples {"samples": (M_F, N)} and (M_S, N), and in inputs what draw_pairs gives; or, without that,
-        the drawn ones, x0 and x1, y0 and y1, (n, N) each.
+        the drawn ones in blocks of channels, (n, N_b) each: those of x0 before those of x1, of y0 before y1.
     """
     n = positions // 2
 
-    def ends(samples: list, pairs) -> list:
-        return samples if pairs is None else [mx.sym.take(*samples, column) for column in columns(pairs)]
+    def ends(samples: list, pairs) -> list[list]:
+        if pairs is None:
+            return [samples[: len(samples) // 2], samples[len(samples) // 2 :]]
+        return [[mx.sym.take(*samples, column)] for column in columns(pairs)]
 
-    x = list(picture.values())
-    x0, x1 = ends([mx.sym.BlockGrad(each) for each in x], inputs.get("pairs"))
-    y0, y1 = ends([inputs[key] for key in picture], inputs.get("style_pairs"))
-    differences = (y0 - y1, x0 - x1, x0 - y1, x1 - y0)
-    squares = [row_sums_as_layer(mx.sym.square(each)) for each in differences]
-    ones = mx.sym.ones_like(squares[0])
+    def squares(a: list, b: list):
+        """|a - b|^2 of each couple, (n, 1)."""
+        apart = (each - other for each, other in zip(a, b, strict=True))
+        return reduce(operator.add, (sums_of_squares(each, row_sums_as_layer) for each in apart))
+
+    with recomputed():  # each as large as half of the features, and together the most of all that a loss makes
+        x0, x1 = ends(list(picture.values()), inputs.get("pairs"))
+        y0, y1 = ends([inputs[key] for key in picture], inputs.get("style_pairs"))
+        distances = [squares(*couple) for couple in ((y0, y1), (x0, x1), (x0, y1), (x1, y0))]
+    ones = mx.sym.ones_like(distances[0])
 
     def total(column):
         return mx.sym.dot(column, ones, transpose_a=True)
 
-    mean = reduce(operator.add, map(total, squares)) / (4.0 * n)
-    per_sigma2 = 1.0 / mx.sym.maximum(bandwidth * mean, 1e-30)  # the mean is 0 when all samples agree
-    kernels = [mx.sym.exp(mx.sym.broadcast_mul(-0.5 * per_sigma2, each)) for each in squares]
-    yy, xx, xy, yx = map(total, kernels)
-    pulls = [mx.sym.broadcast_mul(per_sigma2 / n, each) for each in kernels]
-    _, within, *across = (mx.sym.broadcast_mul(*each) for each in zip(differences, pulls, strict=True))
-    gradients = [across[0] - within, across[1] + within]
-    if "pairs" in inputs:
-        at = mx.sym.reshape(mx.sym.transpose(inputs["pairs"]), shape=(1, -1))
-        gradients = [mx.sym.scatter_nd(mx.sym.Concat(*gradients, dim=0), at, shape=(positions, channels))]
-    return with_gradient_of(reduce(operator.add, map(held_product, x, gradients)), (yy + xx - xy - yx) / n)
+    mean = reduce(operator.add, map(total, distances)) / (4.0 * n)
+    # The mean is 0 when all samples agree.
+    exponent = mx.sym.BlockGrad(-0.5 / mx.sym.maximum(bandwidth * mean, 1e-30))
+    yy, xx, xy, yx = (total(mx.sym.exp(mx.sym.broadcast_mul(exponent, each))) for each in distances)
+    return mx.sym.reshape((yy + xx - xy - yx) / n, shape=(1,))
 
 
 @dataclass(frozen=True)

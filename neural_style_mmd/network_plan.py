@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection
 from typing import NamedTuple
 
-from .config import BF16
+from .config import BF16, BLOCKS, PAIRS
 from .losses import method
 
 
@@ -26,24 +26,38 @@ class NetworkPlan(NamedTuple):
 
 _SMALL, _MIDDLE, _ANY = 384**2, 512**2, math.inf  # pixels
 
-_MEANS, _MOMENTS, _SAMPLES, _BOTH = "means", "moments", "samples", "samples and others"
+_MEANS, _MOMENTS, _AND_OTHERS = "means", "moments", " and others"
 
 _PLANS: dict[str, dict[float, NetworkPlan]] = {
     # Hardly an array beside the network's.
     _MEANS: {_MIDDLE: NetworkPlan(False, 256), _ANY: NetworkPlan(True, 256)},
     _MOMENTS: {_SMALL: NetworkPlan(False, 256), _ANY: NetworkPlan(True, 256)},
-    # The samples of all layers stand beside the kernels.
-    _SAMPLES: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(True, 512), _ANY: NetworkPlan(True, None)},
-    _BOTH: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(False, None), _ANY: NetworkPlan(True, None)},
+    # The samples of all layers are computed again, too, but by blocks their gradient stands beside the kernels.
+    PAIRS: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(True, 256), _ANY: NetworkPlan(True, 512)},
+    BLOCKS: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(True, 512), _ANY: NetworkPlan(True, None)},
+    PAIRS + _AND_OTHERS: {
+        _SMALL: NetworkPlan(False, 256),
+        _MIDDLE: NetworkPlan(True, 512),
+        _ANY: NetworkPlan(True, None),
+    },
+    BLOCKS + _AND_OTHERS: {
+        _SMALL: NetworkPlan(False, 256),
+        _MIDDLE: NetworkPlan(False, None),
+        _ANY: NetworkPlan(True, None),
+    },
 }
-"""What the losses read -> the largest picture, in pixels -> its plan. Small pictures need little memory in any case."""
+"""What the losses read, or how samples are compared -> the largest picture, in pixels -> its plan. Small pictures need
+little memory in any case."""
 
 
-def network_plan(methods: Collection[str], height: int, width: int, precision: str) -> NetworkPlan:
-    """Of the network in `precision` for the losses of `methods` on pictures of this size."""
+def network_plan(
+    methods: Collection[str], height: int, width: int, precision: str, estimator: str = PAIRS
+) -> NetworkPlan:
+    """Of the network in `precision` for the losses of `methods` on pictures of this size, with samples compared by
+    `estimator`."""
     read = [method(each) for each in methods]
     if any(each.samples_pairs for each in read):
-        kind = _SAMPLES if all(each.samples_pairs for each in read) else _BOTH
+        kind = estimator if all(each.samples_pairs for each in read) else estimator + _AND_OTHERS
     else:
         kind = _MEANS if all(each.reads_mean_alone for each in read) else _MOMENTS
     pixels = height * width / (2 if precision == BF16 else 1)  # whose features take half

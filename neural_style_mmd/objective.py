@@ -32,6 +32,9 @@ from .winograd import Winograd, constants
 
 _STYLE_PICTURE = "style.picture"
 
+_SAMPLE_BLOCKS = 2
+"""Parts of the channels in which FIRST_LAYER's samples are made: then they find place in the network's memory."""
+
 
 class _Part(NamedTuple):
     """Terms that are bound together."""
@@ -156,7 +159,7 @@ class Objective:
 
     def _bind(self, precision: str, estimator: str) -> None:
         self.precision, self.estimator, self._draw = precision, estimator, -1
-        self._recompute = self._plan(self.shape, precision).recompute
+        self._recompute = self._plan(self.shape, precision, estimator).recompute
         network, *others = self._symbols(precision)
         bound = {name for symbols in (network, *others) for name in symbols}
         styles = (style_term(method, layer) for method in self.config.method for layer in self.config.layers)
@@ -186,7 +189,7 @@ class Objective:
         apart; and what is never clipped."""
         config = self.config
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
-        apart, deeper = self._graphs(self._layers(), data, self.shape, precision, self._recompute)
+        apart, deeper = self._graphs(self._layers(), data, self.shape, precision, self.estimator)
         features = apart | deeper
         network: dict = {}
         first: dict = {}
@@ -213,7 +216,7 @@ class Objective:
         data,
         shape: tuple[int, ...],
         precision: str = FLOAT32,
-        recompute: bool = False,
+        estimator: str = PAIRS,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network, for pictures of `shape`."""
         in_network = precision == FLOAT32 and self._lean
@@ -221,12 +224,12 @@ class Objective:
         others = [layer for layer in layers if layer not in apart]
         if not others:
             return apart, {}
-        channels = self._plan(shape, precision).winograd
-        winograd = Winograd(shape[2], shape[3], channels) if channels else None
-        return apart, vgg19_symbol(others, self.config.pooling, data, precision, recompute, winograd)
+        plan = self._plan(shape, precision, estimator)
+        winograd = Winograd(shape[2], shape[3], plan.winograd) if plan.winograd else None
+        return apart, vgg19_symbol(others, self.config.pooling, data, precision, plan.recompute, winograd)
 
-    def _plan(self, shape: tuple[int, ...], precision: str) -> NetworkPlan:
-        return network_plan(self.config.method, shape[2], shape[3], precision)
+    def _plan(self, shape: tuple[int, ...], precision: str, estimator: str) -> NetworkPlan:
+        return network_plan(self.config.method, shape[2], shape[3], precision, estimator)
 
     def _layers(self) -> list[str]:
         """Those that some loss reads."""
@@ -267,10 +270,9 @@ class Objective:
         """FIRST_LAYER's samples of the picture and of the style picture, those that are drawn, in that order."""
         drawn = losses.drawn_positions(label).values()
         in_blocks = self.estimator == BLOCKS
-        # By blocks in two parts of the channels: then the samples find place in the network's memory.
         arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
         pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE)), FirstLayer(self._recompute)
-        x, y = (first_layer.samples(*each, 2 if in_blocks else 1) for each in zip(pictures, arrays, strict=True))
+        x, y = (first_layer.samples(*each, _SAMPLE_BLOCKS) for each in zip(pictures, arrays, strict=True))
         return x, y
 
     def _pair_inputs(self) -> dict:

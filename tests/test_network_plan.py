@@ -14,26 +14,29 @@ from neural_style_mmd.objective import Objective
 ALL_AND_WINOGRAD, LESS_AND_WINOGRAD = NetworkPlan(False, 256), NetworkPlan(True, 256)
 
 
+@pytest.mark.parametrize("estimator", ["pairs", "blocks"])
 @pytest.mark.parametrize("method", ["linear", "poly", "gram", "bn", "gaussian", "bn+gaussian"])
-def test_small_pictures_are_made_as_fast_as_can_be(method):
-    assert network_plan(method.split("+"), 384, 384, "float32") == ALL_AND_WINOGRAD
+def test_small_pictures_are_made_as_fast_as_can_be(method, estimator):
+    assert network_plan(method.split("+"), 384, 384, "float32", estimator) == ALL_AND_WINOGRAD
 
 
 @pytest.mark.parametrize(
-    ("method", "at_512", "at_1024"),
+    ("method", "estimator", "at_512", "at_1024"),
     [
-        ("linear", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("poly", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("gram", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("linear+bn", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("gaussian", NetworkPlan(True, 512), NetworkPlan(True, None)),
-        ("linear+gaussian", NetworkPlan(False, None), NetworkPlan(True, None)),
+        ("linear", "pairs", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        ("poly", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        ("gram", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        ("linear+bn", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        ("gaussian", "pairs", LESS_AND_WINOGRAD, NetworkPlan(True, 512)),
+        ("gaussian", "blocks", NetworkPlan(True, 512), NetworkPlan(True, None)),
+        ("linear+gaussian", "pairs", NetworkPlan(True, 512), NetworkPlan(True, None)),
+        ("linear+gaussian", "blocks", NetworkPlan(False, None), NetworkPlan(True, None)),
     ],
 )
-def test_in_larger_ones_memory_decides(method, at_512, at_1024):
-    assert network_plan(method.split("+"), 384, 512, "float32") == at_512
-    assert network_plan(method.split("+"), 512, 512, "float32") == at_512
-    assert network_plan(method.split("+"), 768, 1024, "float32") == at_1024
+def test_in_larger_ones_memory_decides(method, estimator, at_512, at_1024):
+    assert network_plan(method.split("+"), 384, 512, "float32", estimator) == at_512
+    assert network_plan(method.split("+"), 512, 512, "float32", estimator) == at_512
+    assert network_plan(method.split("+"), 768, 1024, "float32", estimator) == at_1024
 
 
 @pytest.mark.parametrize("method", ["linear", "poly", "gaussian"])

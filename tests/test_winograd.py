@@ -117,8 +117,8 @@ def test_the_network_has_it_for_features_of_so_many_channels_in_float32(channels
     [
         (("linear",), OF_256, False),
         (("poly",), OF_256, True),
-        (("gaussian",), OF_512, True),
-        (("bn", "gaussian"), [], False),
+        (("gaussian",), OF_256, True),
+        (("bn", "gaussian"), OF_512, True),
     ],
 )
 def test_the_objective_is_made_as_its_plan_says(methods, made, again):
@@ -127,6 +127,16 @@ def test_the_objective_is_made_as_its_plan_says(methods, made, again):
     network, *_ = Objective(config, model_zoo.load("surrogate"), style, None, (1, 3, 384, 512))._parts
     assert by_winograd(network.executor._symbol) == made
     assert ("__force_mirroring__" in network.executor._symbol.attr_dict()["conv1_2"]) == again
+
+
+def test_so_it_is_after_a_change_of_the_estimator():
+    style = noise((1, 3, 32, 48), 60.0, seed=1)
+    changed = Objective(
+        TransferConfig(method=("gaussian",)), model_zoo.load("surrogate"), style, None, (1, 3, 384, 512)
+    )
+    for estimator, made in (("blocks", OF_512), ("pairs", OF_256)):
+        changed.use("float32", estimator)
+        assert by_winograd(changed._parts[0].executor._symbol) == made
 
 
 def objective(methods, monkeypatch, plan, shape=(1, 3, 40, 56), with_content=True):
