@@ -45,6 +45,7 @@ def test_in_bfloat16_a_picture_counts_half(method):
         halved = network_plan([method], height, width // 2, "float32")
         assert network_plan([method], height, width, "bf16") == halved
     assert not network_plan([method], 384, 512, "bf16").recompute
+    assert network_plan([method], 768, 1024, "bf16").recompute
 
 
 MOST = {  # of the arrays of the bare network by direct convolutions: at 512 x 384, and at 1024 x 768
