@@ -63,8 +63,9 @@ def stages(turn: Turn, methods: str, content: str, style: str, out: str) -> dict
     return seconds
 
 
-def cell_start_up(turn: Turn, spec: str) -> None:
-    """What a cell does before it measures its balance; the first evaluation reorders the network's weights."""
+def cell_start_up(turn: Turn, spec: str, targets_folder: str) -> None:
+    """What a cell does before its first iteration. The first answer comes when all is bound, the second after the first
+    evaluation, which reorders the network's weights."""
     from neural_style_mmd.config import TransferConfig
     from neural_style_mmd.stylization import prepare
     from reproduce.cells import Cell
@@ -72,7 +73,8 @@ def cell_start_up(turn: Turn, spec: str) -> None:
     asked = json.loads(Path(spec).read_text(encoding="utf-8"))
     cell = Cell.from_dict(asked["cell"])
     config = TransferConfig.from_dict({**cell.content["config"], "weights": asked["network"]["request"]})
-    setting = prepare(cell.files.get("content"), cell.files["style"], config)
+    setting = prepare(cell.files.get("content"), cell.files["style"], config, targets_folder=Path(targets_folder))
+    turn(None)
     setting.objective.evaluate(setting.start, dict.fromkeys(setting.objective.terms, 1.0))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import reduce
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from .config import BLOCKS, FLOAT32, PAIRS, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
+from .kept_arrays import KeptArrays
 from .moments import Moments
 from .network import COMPUTED_AGAIN, copied, parameters_in, vgg19_symbol
 from .network_plan import NetworkPlan, network_plan
@@ -50,6 +52,7 @@ class Objective:
     content: the content picture, preprocessed, float32 (1, 3, H, W); None without a content term.
     shape: (1, 3, H, W) of the picture that is made, the content's where there is one.
     precision: of the network, "float32" at first; estimator: of the Gaussian method, "pairs" at first; see use().
+    targets_folder: where targets are kept for other objectives that need the same, but for samples, which are the most.
     Raises InputError where a picture is too small for the deepest layer.
     """
 
@@ -61,9 +64,11 @@ class Objective:
         content: np.ndarray | None,
         shape: tuple[int, ...],
         device: str = "cpu",
+        targets_folder: Path | None = None,
     ) -> None:
         self.config = config
         self.shape = tuple(shape)
+        self._kept, self._network = KeptArrays(targets_folder), weights.sha256
         self._style_shape = style.shape
         self._device = _mxnet.device(device)
         self._lean = all(losses.method(each).reads_mean_alone for each in config.method)
@@ -139,12 +144,28 @@ class Objective:
                         continue
                     statistics = losses.method(method, self.config.poly_c).statistic(moments)
                     symbols |= {f"{style_term(method, layer)}.{key}": value for key, value in statistics.items()}
-            targets |= self._forward(symbols, style) if symbols else {}
+            targets |= self._measured(symbols, style)
         return targets
 
     def _measure_content(self, content: np.ndarray):
         first, network = self._graphs([self.config.content_layer], mx.sym.Variable("data"), content.shape)
-        return self._forward(first or network, content)[self.config.content_layer]
+        return self._measured(first or network, content)[self.config.content_layer]
+
+    def _measured(self, symbols: dict, picture: np.ndarray) -> dict:
+        """The values of `symbols` at `picture`, as MXNet arrays; those that are kept are not computed again."""
+        depends = {
+            "targets": list(symbols),
+            "picture": picture,
+            "network": self._network,
+            "pooling": self.config.pooling,
+            "lean": self._lean,
+            "plan": self._plan(picture.shape, FLOAT32, PAIRS),
+        }
+        found = self._kept.find(depends)
+        missing = {name: symbol for name, symbol in symbols.items() if name not in found}
+        made = self._forward(missing, picture) if missing else {}
+        self._kept.keep({name: each.asnumpy() for name, each in made.items() if not _is_sample(name)}, depends)
+        return {name: _mxnet.shared(each, self._device) for name, each in found.items()} | made
 
     def _forward(self, symbols: dict, picture: np.ndarray) -> dict:
         """The values of `symbols` at `picture`, as MXNet arrays, by an executor that is gone afterwards."""
@@ -314,6 +335,10 @@ def _positions(layer: str, shape: tuple[int, ...]) -> int:
     """M_l for a picture (1, 3, H, W); poolings round down."""
     stride = LAYERS[layer].stride
     return (shape[2] // stride) * (shape[3] // stride)
+
+
+def _is_sample(target: str) -> bool:
+    return target.endswith(".samples")
 
 
 def _samples_the_picture(method: str, layer: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from model_zoo.weights import Weights
 
 from .config import TransferConfig
 from .images import preprocess, read_picture, resize, resize_to
+from .kept_arrays import KeptArrays
 from .threads import choose_threads
 
 SCORED_METHODS = ("linear", "poly", "gaussian", "bn")  # the paper's four
@@ -72,6 +74,7 @@ class Scorer:
         without any style.
     style: uint8 (H_S, W_S, 3) of any size.
     config: its layers, content layer, pooling and c of the poly method are used, nothing else.
+    targets_folder: where what does not depend on the scored picture is kept for other scorers, see Objective.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Scorer:
         config: TransferConfig,
         unstyled: np.ndarray | None = None,
         device: str = "cpu",
+        targets_folder: Path | None = None,
     ) -> None:
         from .objective import Objective  # loads MXNet
 
@@ -100,11 +104,20 @@ class Scorer:
         x_content = None if content is None else preprocess(content, self._mean)
         x_reference = preprocess(reference, self._mean)
         self._shape = x_reference.shape
-        self._objective = Objective(judge, weights, preprocess(style, self._mean), x_content, self._shape, device)
-        self._unstyled = self._terms(reference)
-        if content is not None:
-            # The content loss needs two pictures of one size.
-            self._unstyled["content"] = self._terms(resize_to(style, (self._shape[3], self._shape[2])))["content"]
+        x_style = preprocess(style, self._mean)
+        self._objective = Objective(judge, weights, x_style, x_content, self._shape, device, targets_folder)
+        kept = KeptArrays(targets_folder)
+        depends = {
+            "unstyled": judge.as_dict(),
+            "content": content is not None,
+            "network": weights.sha256,
+            "reference": x_reference,
+            "style": x_style,
+        }
+        self._unstyled = {name: float(value) for name, value in kept.find(depends).items()}
+        if not self._unstyled:
+            self._unstyled = self._measure_unstyled(reference, content is not None)
+            kept.keep({name: np.array(value) for name, value in self._unstyled.items()}, depends)
         self._unstyled_colour = _colour_distance(reference, style)
 
     def score(self, picture: np.ndarray) -> Score:
@@ -122,6 +135,15 @@ class Scorer:
             colour=_ratio(_colour_distance(picture, self._style), self._unstyled_colour),
             granularity=coarseness if np.isfinite(coarseness := granularity(picture)) else None,
         )
+
+    def _measure_unstyled(self, reference: np.ndarray, with_content: bool) -> dict[str, float]:
+        """What the terms are divided by: their values where nothing of the style was taken on, of the content loss that
+        of the style picture."""
+        terms = self._terms(reference)
+        if with_content:
+            # The content loss needs two pictures of one size.
+            terms["content"] = self._terms(resize_to(self._style, (self._shape[3], self._shape[2])))["content"]
+        return terms
 
     def _terms(self, picture: np.ndarray) -> dict[str, float]:
         x = preprocess(picture, self._mean)

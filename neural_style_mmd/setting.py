@@ -80,15 +80,17 @@ def prepare(
     weights: Weights | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    targets_folder: Path | None = None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> Setting:
-    """Read, check and measure everything; InputError for what cannot be used."""
+    """Read, check and measure everything; InputError for what cannot be used. The targets that are in targets_folder
+    already are not measured again, see Objective."""
     require_precision(config, device)
     inputs = read_inputs(content, style, config)
     for name, (picture, _) in inputs.items():
         for note in picture.notes:
             notify(f"{name}: {note}")
-    return bind(inputs, config, load_network(config, threads, notify, weights), device)
+    return bind(inputs, config, load_network(config, threads, notify, weights), device, targets_folder)
 
 
 def read_inputs(content: Source | None, style: Source, config: TransferConfig) -> Inputs:
@@ -108,7 +110,9 @@ def load_network(
     return model_zoo.load(config.weights, offline=config.offline, notify=notify) if weights is None else weights
 
 
-def bind(inputs: Inputs, config: TransferConfig, weights: Weights, device: str) -> Setting:
+def bind(
+    inputs: Inputs, config: TransferConfig, weights: Weights, device: str, targets_folder: Path | None = None
+) -> Setting:
     """The setting of inputs and a network that are read."""
     from .objective import Objective  # loads MXNet
 
@@ -123,7 +127,7 @@ def bind(inputs: Inputs, config: TransferConfig, weights: Weights, device: str) 
             style_pixels = resize_to(pictures["style"].pixels, (x_content.shape[3], x_content.shape[2]))
     x_style = preprocess(style_pixels, mean, config.input_range)
     shape = x_style.shape if x_content is None else x_content.shape
-    objective = Objective(config, weights, x_style, x_content, shape, device)
+    objective = Objective(config, weights, x_style, x_content, shape, device, targets_folder)
     return Setting(
         config=config,
         objective=objective,

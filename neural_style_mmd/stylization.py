@@ -71,6 +71,7 @@ def transfer(
     on_iterate: Callable[[Progress], None] | None = None,
     checkpoint_path: str | os.PathLike | None = None,
     checkpoint_every: float = checkpoint.INTERVAL,
+    targets_folder: str | os.PathLike | None = None,
     weights: Weights | None = None,
     device: str = "cpu",
     threads: int | None = None,
@@ -86,12 +87,17 @@ def transfer(
         outcome "interrupted" and the last whole picture.
     checkpoint_path: where the run's state is kept; if the file is there, the run goes on from it.
     checkpoint_every: it is written after the first iteration that ends so many seconds after the last writing.
+    targets_folder: where the targets are kept for other runs on the same pictures, with the bits that this one would
+        measure; nobody removes what lies there.
     weights: the network, where it is loaded already; otherwise config.weights says which.
     notify: called with lines for a person who waits.
     Raises InputError for anything that cannot be used, before the first iteration.
     """
     config = with_absolute_paths(config or TransferConfig())
-    setting = prepare(content, style, config, weights=weights, device=device, threads=threads, notify=notify)
+    setting = prepare(
+        content, style, config, weights=weights, device=device, threads=threads, notify=notify,
+        targets_folder=None if targets_folder is None else Path(targets_folder),
+    )  # fmt: skip
     if checkpoint_path is not None:
         require_writable(Path(checkpoint_path))
     path = Path(checkpoint_path) if checkpoint_path is not None else None

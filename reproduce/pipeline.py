@@ -154,6 +154,8 @@ class _Run:
                     return STOPPED
             self.report()
             self.say(f"{stage}: {self.store.folder / 'index.html'}")
+        if all(self.store.is_done(cell_id) for cell_id in self.plan.cells):
+            self.store.remove_targets()
         if failed:
             self.say(f"{failed} cells failed; their logs are in the report, and the same command tries them again")
         return SOME_FAILED if failed else DONE

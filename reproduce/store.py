@@ -6,6 +6,7 @@ cells/ID/           a done cell: its files, and DONE.json with their hashes
 running/ID/         a cell that was begun: spec.json, start.json, log.txt, a checkpoint
 failed/ID/          a cell whose last try failed: failure.json, log.txt
 claims/ID.json      who works on it now
+targets/            what several cells need of their pictures, measured by the first, until all cells are done
 damaged/            done cells whose hashes did not verify any more
 """
 
@@ -51,6 +52,11 @@ class Store:
     def claim_path(self, cell_id: str) -> Path:
         """The claim's file."""
         return self.folder / "claims" / f"{cell_id}.json"
+
+    @property
+    def targets(self) -> Path:
+        """The folder of what cells share."""
+        return self.folder / "targets"
 
     def failed(self, cell_id: str) -> Path:
         """The folder of a failure."""
@@ -148,10 +154,14 @@ class Store:
         """What record_failure wrote."""
         return _read_json(self.failed(cell_id) / "failure.json")
 
+    def remove_targets(self) -> None:
+        """Remove what cells share; one that needs it nevertheless measures it anew."""
+        shutil.rmtree(self.targets, ignore_errors=True)
+
     def clean(self, keep: set[str]) -> list[str]:
         """Remove what is neither a done cell of `keep` nor being worked on; returns the names of what went."""
         gone = []
-        for kind in ("running", "failed", "claims", "damaged", "cells"):
+        for kind in ("running", "failed", "claims", "damaged", "targets", "cells"):
             for path in sorted((self.folder / kind).glob("*")):
                 cell_id = path.name.removesuffix(".json")
                 if path.name.startswith("."):

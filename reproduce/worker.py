@@ -157,6 +157,7 @@ def _transfer(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Con
         on_iterate=on_iterate,
         checkpoint_path=checkpoint,
         checkpoint_every=spec.get("checkpoint_every", CHECKPOINT_EVERY),
+        targets_folder=store.targets,
         weights=weights,
         notify=conversation.note,
         command=["neural-style-mmd", "rerun", RECORD],
@@ -168,7 +169,7 @@ def _transfer(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Con
         checkpoint.unlink(missing_ok=True)
         return DIVERGED
     conversation.tell(always=True, note="scoring")
-    scores = _score(cell, config, weights, result.image)
+    scores = _score(cell, config, weights, result.image, store.targets)
     from neural_style_mmd.images import save_picture
 
     target = _empty_folder(folder / "result")
@@ -179,7 +180,7 @@ def _transfer(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Con
     return DONE
 
 
-def _score(cell: Cell, config: TransferConfig, weights: Any, image: Any) -> dict[str, Any]:
+def _score(cell: Cell, config: TransferConfig, weights: Any, image: Any, targets_folder: Path) -> dict[str, Any]:
     """The numbers of the picture; where there is no content picture, against the noise that the run began with."""
     from dataclasses import replace
 
@@ -196,7 +197,7 @@ def _score(cell: Cell, config: TransferConfig, weights: Any, image: Any) -> dict
         start = noise((1, 3, *image.shape[:2]), config.init_amplitude, config.seed, START_DRAW)
         unstyled = deprocess(start, weights.preprocessing.mean_rgb)
     judged = replace(config, layers=tuple(cell.content["scored_layers"]), layer_weights=())
-    return Scorer(content, style, weights, judged, unstyled).score(image).as_dict()
+    return Scorer(content, style, weights, judged, unstyled, targets_folder=targets_folder).score(image).as_dict()
 
 
 def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Conversation) -> int:
@@ -218,7 +219,8 @@ def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Co
                 "weights": spec["network"]["request"],
             }
         )
-        setting = prepare(cell.files[f"content{k}"], cell.files[f"style{k}"], config, weights=weights)
+        content, style = (cell.files[f"{role}{k}"] for role in ("content", "style"))
+        setting = prepare(content, style, config, weights=weights, targets_folder=store.targets)
         conversation.check()
         began = monotonic()
         balance = setting.measure_balance()

@@ -38,6 +38,7 @@ def test_a_grid_from_preview_to_full_with_status_report_and_clean(grid: Path, ne
     made = folder / "out" / "tiny-unverified-own-pictures"
     for name in ("index.html", "tiny.png", "tiny.pdf", "metrics.csv"):
         assert (made / name).stat().st_size > 100
+    assert not (made / "targets").exists(), "no cell is left that could need them"
 
     second = reproduce(*arguments, cwd=folder)
     assert second.returncode == 0, second.stderr

@@ -117,9 +117,11 @@ def test_a_grid_is_done_once_and_only_what_changed_again(
     assert do(Store(tmp_path), plan.stage("full"), inputs.network).done == 3
     assert len(started) == 3, "a second run starts nothing"
 
+    shared = {path.name for path in store.targets.iterdir()}
     other = make_plan(grid.with_gammas("2,9"), inputs, stages=("full",))
     do(Store(tmp_path), other.stage("full"), inputs.network)
     assert started[3:] == ["transfer"], "gamma 9 is new; gamma 2 and the calibration are done"
+    assert shared and {path.name for path in store.targets.iterdir()} == shared, "it measures no targets of its own"
 
 
 def test_the_calibrated_beta_reaches_the_cell_and_its_record_is_rerunnable(

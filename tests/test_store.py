@@ -171,8 +171,10 @@ def test_clean_removes_what_is_neither_kept_nor_worked_on(store: Store, holder: 
     publish(store, third)
     store.running(CELL.id).mkdir()
     store.record_failure("f" * 64, {"reason": "x"}, store.folder / "no.log")
+    store.targets.mkdir()
+    (store.targets / "of-a-pair.npz").write_bytes(b"")
     gone = store.clean(keep={other.id})
-    assert gone == [f"failed/{'f' * 64}", f"cells/{third.id}"]
+    assert gone == [f"failed/{'f' * 64}", "targets/of-a-pair.npz", f"cells/{third.id}"]
     assert store.is_done(other.id) and store.running(CELL.id).exists()
 
 
