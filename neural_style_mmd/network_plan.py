@@ -33,7 +33,7 @@ _PLANS: dict[str, dict[float, NetworkPlan]] = {
     _MEANS: {_MIDDLE: NetworkPlan(False, 256), _ANY: NetworkPlan(True, 256)},
     _MOMENTS: {_SMALL: NetworkPlan(False, 256), _ANY: NetworkPlan(True, 256)},
     # The samples of all layers are computed again, too, but by blocks their gradient stands beside the kernels.
-    PAIRS: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(True, 256), _ANY: NetworkPlan(True, None)},
+    PAIRS: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(True, 256), _ANY: NetworkPlan(True, 512)},
     BLOCKS: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(True, 512), _ANY: NetworkPlan(True, None)},
     PAIRS + _AND_OTHERS: {
         _SMALL: NetworkPlan(False, 256),

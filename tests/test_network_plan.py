@@ -27,7 +27,7 @@ def test_small_pictures_are_made_as_fast_as_can_be(method, estimator):
         ("poly", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
         ("gram", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
         ("linear+bn", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("gaussian", "pairs", LESS_AND_WINOGRAD, NetworkPlan(True, None)),
+        ("gaussian", "pairs", LESS_AND_WINOGRAD, NetworkPlan(True, 512)),
         ("gaussian", "blocks", NetworkPlan(True, 512), NetworkPlan(True, None)),
         ("linear+gaussian", "pairs", NetworkPlan(True, 512), NetworkPlan(True, None)),
         ("linear+gaussian", "blocks", NetworkPlan(False, None), NetworkPlan(True, None)),
