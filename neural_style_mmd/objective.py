@@ -159,6 +159,7 @@ class Objective:
             "network": self._network,
             "pooling": self.config.pooling,
             "lean": self._lean,
+            "device": str(self._device),
             "plan": self._plan(picture.shape, FLOAT32, PAIRS),
         }
         found = self._kept.find(depends)

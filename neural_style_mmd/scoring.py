@@ -110,6 +110,7 @@ class Scorer:
         depends = {
             "unstyled": judge.as_dict(),
             "content": content is not None,
+            "device": device,
             "network": weights.sha256,
             "reference": x_reference,
             "style": x_style,
