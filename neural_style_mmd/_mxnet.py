@@ -47,6 +47,7 @@ def _import_mxnet():
     choose_threads(None)
     # MXNet 1.9.1 reads numpy.bool at import; NumPy 1.24 removed it. Nothing here needs it afterwards, so it goes
     # again and no other library sees it.
+    gc.collect()  # nothing that is garbage now is frozen below
     shim = "bool" not in numpy.__dict__
     if shim:
         numpy.bool = bool  # type: ignore[attr-defined]
@@ -61,6 +62,8 @@ def _import_mxnet():
     finally:
         if shim:
             del numpy.bool  # type: ignore[attr-defined]
+    # MXNet's functions, made by the thousand, stay: give_memory_back() need not look for garbage among them.
+    gc.freeze()
     return mxnet
 
 

@@ -9,6 +9,7 @@ import platform
 import resource
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def describe_weights(weights: Weights) -> dict[str, Any]:
 def describe_machine() -> dict[str, Any]:
     """Versions, threads, CPU and the variables that MXNet reads."""
     return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "versions": {"python": platform.python_version()} | _package_versions(),
         "numerics_version": NUMERICS_VERSION,
         "threads": chosen_threads(),
         "cpu": cpu_model(),
@@ -71,6 +72,11 @@ def describe_machine() -> dict[str, Any]:
             name: value for name, value in sorted(os.environ.items()) if name.startswith(_ENVIRONMENT_PREFIXES)
         },
     }
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
 
 
 def cpu_model() -> str:

@@ -17,8 +17,9 @@ from neural_style_mmd.images import read_picture
 from neural_style_mmd.kept_arrays import KeptArrays
 from neural_style_mmd.objective import Objective
 from neural_style_mmd.scoring import Scorer
+from neural_style_mmd.setting import prepare
 
-Made = Callable[..., tuple[str, dict[str, float]]]
+Made = Callable[..., tuple[bytes, dict[str, float]]]
 
 
 @pytest.fixture
@@ -37,26 +38,41 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def made(pictures: tuple[Path, Path], network: Weights) -> Made:
-    """A transfer's pixels, as a hash, and its last terms."""
+    """What a run's first evaluation gives: the gradient, and the terms."""
 
-    def make(folder: Path | None, weights: Weights = network, **changes: Any) -> tuple[str, dict[str, float]]:
-        result = transfer(*pictures, small_config(**changes), targets_folder=folder, weights=weights)
-        return result.record["output"]["pixels_sha256"], result.record["final"]["terms"]
+    def make(folder: Path | None, weights: Weights = network, **changes: Any) -> tuple[bytes, dict[str, float]]:
+        setting = prepare(*pictures, small_config(**changes), weights=weights, targets_folder=folder)
+        found = setting.objective.evaluate(setting.start, dict.fromkeys(setting.objective.terms, 1.0))
+        return found.gradient.tobytes(), found.terms
 
     return make
 
 
 @pytest.mark.parametrize("method", ["linear", "poly", "gaussian", "bn", "bn+gaussian"])
-def test_a_run_by_the_targets_of_another_has_the_bits_of_a_run_by_itself(
+def test_an_evaluation_by_the_targets_of_another_run_has_the_bits_of_one_by_its_own(
     made: Made, passes: list[int], tmp_path: Path, method: str
 ) -> None:
     chosen = {"method": tuple(method.split("+"))}
     alone, own = made(None, **chosen), list(passes)
-    first = made(tmp_path / "targets", **chosen, gamma=5.0)
-    assert passes == [*own, *own] and first[0] != alone[0]
+    made(tmp_path / "targets", **chosen, gamma=5.0)
+    assert passes == [*own, *own]
     assert made(tmp_path / "targets", **chosen) == alone
     # The gaussian method's samples would be larger than all else together, so they alone are measured again.
     assert passes[2 * len(own) :] == ([1] if "gaussian" in method else [])
+
+
+def test_a_picture_by_the_targets_of_another_run_is_the_picture_by_its_own(
+    pictures: tuple[Path, Path], network: Weights, passes: list[int], tmp_path: Path
+) -> None:
+    def picture(folder: Path | None, gamma: float) -> np.ndarray:
+        config = small_config(iterations=2, gamma=gamma)
+        return transfer(*pictures, config, targets_folder=folder, weights=network).image
+
+    picture(tmp_path / "targets", 5.0)
+    before = len(passes)
+    shared = picture(tmp_path / "targets", 1.0)
+    assert len(passes) == before
+    np.testing.assert_array_equal(shared, picture(None, 1.0))
 
 
 @pytest.mark.parametrize(
