@@ -45,9 +45,9 @@ def _import_mxnet():
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     choose_threads(None)
+    gc.collect()  # nothing that is garbage now is frozen below
     # MXNet 1.9.1 reads numpy.bool at import; NumPy 1.24 removed it. Nothing here needs it afterwards, so it goes
     # again and no other library sees it.
-    gc.collect()  # nothing that is garbage now is frozen below
     shim = "bool" not in numpy.__dict__
     if shim:
         numpy.bool = bool  # type: ignore[attr-defined]

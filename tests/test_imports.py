@@ -39,6 +39,11 @@ def test_mxnet_loads_no_more_of_scipy_than_is_used():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_garbage_is_not_looked_for_among_mxnets_functions():
+    code = "import gc; from neural_style_mmd import _mxnet; assert gc.get_freeze_count() > len(gc.get_objects())"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_the_modules_are_found():
     found = {name(path) for path in MODULES}
     assert {"model_zoo/vgg19.py", "neural_style_mmd/losses.py", "reproduce/__init__.py"} <= found

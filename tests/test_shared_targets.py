@@ -86,10 +86,16 @@ def test_a_run_that_needs_other_targets_measures_its_own(made: Made, tmp_path: P
     assert made(tmp_path / "targets", **chosen) == made(None, **chosen)
 
 
-def test_features_of_relu1_1_are_those_of_the_runs_own_graph(made: Made, tmp_path: Path) -> None:
-    chosen = {"content_layer": "relu1_1", "layers": ("relu1_1",)}  # the network's own by linear alone
+def test_features_of_relu1_1_are_those_of_the_runs_own_graph(made: Made, passes: list[int], tmp_path: Path) -> None:
+    chosen = {"content_layer": "relu1_1", "layers": ("relu1_1",)}
+    measured = []
     for method in ("linear", "poly", "bn"):
-        assert made(tmp_path / "targets", method=(method,), **chosen) == made(None, method=(method,), **chosen)
+        alone = made(None, method=(method,), **chosen)
+        passes.clear()
+        assert made(tmp_path / "targets", method=(method,), **chosen) == alone
+        measured.append(len(passes))
+    # Style and content; linear alone reads the network's own, and bn the content's features that poly measured.
+    assert measured == [2, 2, 1]
 
 
 def test_another_network_or_machine_has_its_own(
