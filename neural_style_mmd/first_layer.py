@@ -7,7 +7,6 @@ to be changed first, into a second array of relu1_1's size, which is the largest
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from model_zoo.vgg19 import LAYERS
 
@@ -24,15 +23,10 @@ _CHANNELS = LAYERS[FIRST_LAYER].channels
 
 
 class FirstLayer:
-    """relu1_1 with the variables conv1_1_weight and conv1_1_bias, of which a graph must have one each.
+    """relu1_1 with the variables conv1_1_weight and conv1_1_bias, of which a graph must have one each."""
 
-    recompute: whether `samples` makes its patches again for the backward pass, and does not keep them until then: the
-        same numbers in less memory, more slowly. `features` always does, where it takes little time.
-    """
-
-    def __init__(self, recompute: bool = False) -> None:
+    def __init__(self) -> None:
         self._weight, self._bias = (mx.sym.Variable(f"conv1_1_{name}") for name in ("weight", "bias"))
-        self._recompute = recompute
 
     def features(self, picture):
         """(1, 3, H, W) -> (1, 64, H, W).
@@ -51,19 +45,37 @@ class FirstLayer:
         return mx.sym.reshape_like(rows, picture, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=4)
 
     def samples(self, picture, drawn: Sequence, blocks: int = 1) -> dict:
-        """(1, 3, H, W) -> {"samples.<i>": (n, 64 / blocks)}: for each array `drawn` of n positions the samples there,
-        in blocks of channels. Only patches are gathered, which are less than half as long as samples."""
+        """(1, 3, H, W) -> {"samples.<i>": (n, 64 / blocks)}: for each array `drawn` of n positions, int32, the samples
+        there, in blocks of channels. Only patches are gathered, which are less than half as long as samples."""
         width = _CHANNELS // blocks
+        segments, of_rows = _segments(picture), _from_row_to_row(picture)
+        weight = mx.sym.reshape(mx.sym.transpose(self._weight, axes=(0, 2, 3, 1)), shape=(0, -1))  # (64, 27)
         sums = []
-        with recomputed() if self._recompute else nullcontext():
-            patches = mx.sym.reshape(mx.sym.transpose(_patches(picture), axes=(0, 2, 1)), shape=(-3, 0))  # (M, 27)
-            weight = mx.sym.reshape(self._weight, shape=(0, -1))  # (64, 27)
-            for there in (mx.sym.take(patches, positions) for positions in drawn):
-                for block in range(blocks):
-                    rows = {"axis": 0, "begin": block * width, "end": (block + 1) * width}
-                    own = (mx.sym.slice_axis(each, **rows) for each in (weight, self._bias))
-                    sums.append(mx.sym.FullyConnected(there, *own, num_hidden=width))
+        for positions in drawn:
+            three = mx.sym.broadcast_add(mx.sym.reshape(positions, shape=(-1, 1)), of_rows)  # (n, 3)
+            there = mx.sym.reshape(mx.sym.take(segments, three), shape=(0, -1))  # (n, 27)
+            for block in range(blocks):
+                rows = {"axis": 0, "begin": block * width, "end": (block + 1) * width}
+                own = (mx.sym.slice_axis(each, **rows) for each in (weight, self._bias))
+                sums.append(mx.sym.FullyConnected(there, *own, num_hidden=width))
         return {f"samples.{i}": mx.sym.Activation(each, act_type="relu") for i, each in enumerate(sums)}
+
+
+def _segments(picture):
+    """(1, C, H, W) -> ((H + 2) W, 3 C): each pixel between its left and its right neighbour, row by row, with zeros
+    around the picture. A patch is three of them: a third of what all patches are, and the picture alone is transposed.
+    """
+    padded = mx.sym.pad(picture, mode="constant", constant_value=0.0, pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
+    pixels = mx.sym.transpose(padded, axes=(0, 2, 3, 1))
+    neighbours = (mx.sym.slice_axis(pixels, axis=2, begin=i, end=end) for i, end in enumerate((-2, -1, None)))
+    return mx.sym.reshape(mx.sym.Concat(*neighbours, dim=3), shape=(-1, 0), reverse=True)
+
+
+def _from_row_to_row(picture):
+    """(1, C, H, W) -> [[0, W, 2 W]], int32: what leads from a position to the segments of its patch."""
+    width = mx.sym.slice_axis(mx.sym.shape_array(picture), axis=0, begin=3, end=4)
+    rows = mx.sym.reshape(mx.sym.arange(3, dtype="int32"), shape=(1, 3))
+    return mx.sym.broadcast_mul(mx.sym.reshape(mx.sym.cast(width, dtype="int32"), shape=(1, 1)), rows)
 
 
 def _patches(picture):

@@ -293,7 +293,7 @@ class Objective:
         drawn = losses.drawn_positions(label).values()
         in_blocks = self.estimator == BLOCKS
         arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
-        pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE)), FirstLayer(self._recompute)
+        pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE)), FirstLayer()
         x, y = (first_layer.samples(*each, _SAMPLE_BLOCKS) for each in zip(pictures, arrays, strict=True))
         return x, y
 
