@@ -39,8 +39,8 @@ class FirstLayer:
         of_ones = mx.sym.pad(of_ones, mode="constant", constant_value=0.0, pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
         weight = mx.sym.reshape(mx.sym.Concat(self._weight, of_ones, dim=1), shape=(0, -1))  # (64, 36)
         with recomputed():
-            patches = mx.sym.reshape(_patches(mx.sym.Concat(picture, ones, dim=1)), shape=(-3, 0))  # (36, M)
-            sums = mx.sym.dot(weight, patches)
+            patches = mx.sym.im2col(mx.sym.Concat(picture, ones, dim=1), kernel=(3, 3), pad=(1, 1))
+            sums = mx.sym.dot(weight, mx.sym.reshape(patches, shape=(-3, 0)))  # (36, M)
         rows = mx.sym.reshape(mx.sym.Activation(sums, act_type="relu"), shape=(1, _CHANNELS, -1))
         return mx.sym.reshape_like(rows, picture, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=4)
 
@@ -76,8 +76,3 @@ def _from_row_to_row(picture):
     width = mx.sym.slice_axis(mx.sym.shape_array(picture), axis=0, begin=3, end=4)
     rows = mx.sym.reshape(mx.sym.arange(3, dtype="int32"), shape=(1, 3))
     return mx.sym.broadcast_mul(mx.sym.reshape(mx.sym.cast(width, dtype="int32"), shape=(1, 1)), rows)
-
-
-def _patches(picture):
-    """(1, C, H, W) -> (1, 9 C, H W), with zeros around the picture."""
-    return mx.sym.im2col(picture, kernel=(3, 3), pad=(1, 1))
