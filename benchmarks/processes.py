@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from types import TracebackType
@@ -35,20 +37,23 @@ class Child:
     ) -> None:
         self._task = task
         self._log = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.child", task, json.dumps(arguments or {})],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            cwd=ROOT,
-            env={**os.environ, **(environment or {})},
-            encoding="utf-8",
-        )
+        process = None
         try:
+            with _sigterm_waits():
+                process = self._process = subprocess.Popen(
+                    [sys.executable, "-m", "benchmarks.child", task, json.dumps(arguments or {})],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._log,
+                    cwd=ROOT,
+                    env={**os.environ, **(environment or {})},
+                    encoding="utf-8",
+                )
             self.first = self._answer()
         except BaseException:
-            self._process.kill()
-            self.close()
+            if process is not None:
+                process.kill()
+                self.close()
             raise
 
     def ask(self, request: Any = None) -> Any:
@@ -98,6 +103,20 @@ class Child:
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+@contextmanager
+def _sigterm_waits() -> Iterator[None]:
+    """A SIGTERM that comes meanwhile is delivered at the end: raised while a process starts, it would leave one that
+    nobody knows, and that works on."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def once(task: str, arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Any:

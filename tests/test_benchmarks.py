@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,7 +19,7 @@ import model_zoo
 from benchmarks import against_torch, bf16, descents, memory, ours, quality, tables
 from benchmarks.contenders import refusal
 from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
-from benchmarks.processes import WARM_UP, ChildFailed, alternate, once, ratios, summary
+from benchmarks.processes import WARM_UP, Child, ChildFailed, alternate, once, ratios, summary
 from benchmarks.roofline import convolution_flops
 from benchmarks.scaling import thread_counts
 from benchmarks.sections import SECTIONS
@@ -344,6 +346,24 @@ def test_a_terminated_benchmark_takes_its_child_with_it():
     benchmark.terminate()
     assert benchmark.wait(timeout=60) == 143
     assert not [pid for pid in children if Path("/proc", pid).exists()]
+
+
+def test_terminated_while_its_child_starts_it_takes_it_with_it(monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def terminated(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", terminated)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with pytest.raises(SystemExit):
+            Child("ours:bare_memory", {"content": "none"})
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [process.poll() for process in started] == [-signal.SIGKILL]
 
 
 # PyTorch
