@@ -115,8 +115,8 @@ def _sigterm_waits() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        for number in came[:1]:
-            signal.raise_signal(number)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def once(task: str, arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Any:
