@@ -108,6 +108,13 @@ def recomputed():
     return mx.AttrScope(__force_mirroring__="True")
 
 
+def zero_bias(channels: int):
+    """(channels,) zeros: the bias of a convolution that has none. By `no_bias` MXNet 1.9.1 with oneDNN reads behind the
+    end of what is requested of the backward pass, and as chance will have it makes the weights' gradient, for nobody
+    (apache/mxnet#17992)."""
+    return mx.sym.zeros((channels,))
+
+
 def give_memory_back() -> None:
     """Return freed memory to the system, where the C library can: what an executor that is gone has used."""
     gc.collect()

@@ -10,7 +10,7 @@ import numpy as np
 from model_zoo.errors import InputError
 from model_zoo.vgg19 import LAYERS, deepest_of, rows_up_to
 
-from ._mxnet import mx, recomputed
+from ._mxnet import mx, recomputed, zero_bias
 from .config import BF16, FLOAT32
 from .winograd import Winograd
 
@@ -82,9 +82,10 @@ def copied(features, layer: str, precision: str = FLOAT32):
     """
     channels = LAYERS[layer].channels
     with recomputed():
-        ones = mx.sym.ones((channels, 1, 1, 1))
-        ones = mx.sym.amp_cast(ones, dtype=_BFLOAT16) if precision == BF16 else ones
-        return mx.sym.Convolution(features, ones, num_filter=channels, num_group=channels, kernel=(1, 1), no_bias=True)
+        parameters = [mx.sym.ones((channels, 1, 1, 1)), zero_bias(channels)]
+        if precision == BF16:
+            parameters = [mx.sym.amp_cast(each, dtype=_BFLOAT16) for each in parameters]
+        return mx.sym.Convolution(features, *parameters, num_filter=channels, num_group=channels, kernel=(1, 1))
 
 
 def parameters_in(precision: str, parameters: Mapping) -> dict:

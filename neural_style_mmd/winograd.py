@@ -11,7 +11,7 @@ from numpy.polynomial import polynomial
 
 from model_zoo.vgg19 import Layer
 
-from ._mxnet import mx
+from ._mxnet import mx, zero_bias
 
 TILES = 48
 """With fewer of them, reading the kernels takes longer than the products save: four times as many numbers as the
@@ -78,11 +78,11 @@ class Winograd:
         patches = mx.sym.Convolution(
             mx.sym.reshape(features, shape=(row.in_channels, 1, *edges)),
             self._patch,
+            zero_bias(_PATCH**2),
             num_filter=_PATCH**2,
             kernel=(_PATCH, _PATCH),
             stride=(_TILE, _TILE),
             pad=tuple(1 + each for each in outside),
-            no_bias=True,
         )
         products = mx.sym.batch_dot(
             mx.sym.reshape(kernels, shape=(-1, row.channels, row.in_channels)),

@@ -1,9 +1,13 @@
 """The objective: what it relies on in MXNet 1.9.1, and its values and gradient against a float64 network in NumPy."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from bf16_cpu import needs_bf16
 from planned_memory import planned
 
 import model_zoo
@@ -203,6 +207,39 @@ def test_each_evaluation_has_the_heads_it_was_given(case):
         heads = {name: random.uniform(0, 1) / np.linalg.norm(each) for name, each in alone.items()}
         expected = sum(heads[name] * alone[name] for name in alone)
         np.testing.assert_allclose(objective.evaluate(x, heads).gradient, expected, atol=1e-4 * np.abs(expected).max())
+
+
+EVALUATIONS = """
+import model_zoo
+from neural_style_mmd import TransferConfig
+from neural_style_mmd.evaluation import noise
+from neural_style_mmd.objective import Objective
+
+weights, x, style = model_zoo.load("surrogate"), noise((1, 3, 112, 112), 60.0, 0), noise((1, 3, 112, 112), 60.0, 1)
+for methods, precision, estimator in {choices}:
+    objective = Objective(TransferConfig(method=methods), weights, style, x, x.shape)
+    objective.use(precision, estimator)
+    objective.evaluate(x, dict.fromkeys(objective.terms, 1.0))
+"""
+CHOICES = [
+    (("linear",), "float32", "pairs"),
+    (("gaussian",), "float32", "pairs"),
+    (("bn", "gaussian"), "float32", "blocks"),
+]
+IN_BF16 = [(("poly",), "bf16", "pairs"), (("gaussian",), "bf16", "pairs")]
+
+
+@pytest.mark.parametrize("choices", [CHOICES, pytest.param(IN_BF16, marks=needs_bf16)], ids=["float32", "bf16"])
+def test_no_time_goes_into_gradients_of_weights(choices):
+    """oneDNN writes what it does. MXNet takes such gradients by chance, so that one evaluation may not show it."""
+    program = EVALUATIONS.format(choices=choices)
+    oneDNN = {**os.environ, "DNNL_VERBOSE": "1"}
+    run = subprocess.run([sys.executable, "-c", program], env=oneDNN, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    made = [line.split(",") for line in run.stdout.splitlines() if line.startswith("dnnl_verbose,exec")]
+    backward = {(fields[3], fields[5]) for fields in made if fields[5].startswith("backward")}
+    assert ("convolution", "backward_data") in backward
+    assert {what for _, what in backward} == {"backward_data"}, backward
 
 
 def test_the_terms_alone_are_the_bits_of_an_evaluation(case):

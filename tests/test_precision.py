@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from bf16_cpu import needs_bf16
 from click.testing import CliRunner
 from small_transfer import small_config
 
@@ -16,8 +17,6 @@ from neural_style_mmd.network_plan import NetworkPlan
 from neural_style_mmd.setting import prepare
 
 pytestmark = pytest.mark.usefixtures("small_network")
-CAN = {"avx512_bf16", "amx_bf16"} & set(precision._cpu_flags())
-needs_bf16 = pytest.mark.skipif(not CAN, reason="this CPU has neither avx512_bf16 nor amx_bf16")
 
 
 def run(pictures, path=None, until=None, **changes):
