@@ -239,7 +239,9 @@ def content_loss(features, factor: float = 0.5):
     """Eq. 4, whose factor is 1/2, as a symbol (1,) called `content`; its input `content.features` has the shape of
     `features`."""
     target = mx.sym.Variable("content.features")
-    return mx.sym.identity(factor * _squared_distance(as_rows(features), as_rows(target)), name="content")
+    with recomputed():
+        distance = _squared_distance(as_rows(features), as_rows(target))
+    return mx.sym.identity(factor * distance, name="content")
 
 
 def total_variation(data, form: str = "free"):

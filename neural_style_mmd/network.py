@@ -16,10 +16,6 @@ from .winograd import Winograd
 
 POOLING = ("avg", "max")
 
-COMPUTED_AGAIN = ("conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1")
-"""What `recompute` computes again. Of conv2_1 nobody reads the second result, but its backward pass reads pool1, and
-what is computed again is read only by what is itself."""
-
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's type for what NumPy does not have
 
 
@@ -28,7 +24,7 @@ def vgg19_symbol(
     pooling: str = "avg",
     data=None,
     precision: str = FLOAT32,
-    recompute: bool = False,
+    recompute: str | None = None,
     winograd: Winograd | None = None,
 ) -> dict:
     """The symbols of the named layers of VGG-19, cut at the deepest of them.
@@ -39,8 +35,9 @@ def vgg19_symbol(
         called "data" by default.
     precision: "float32", or "bf16": inside, pictures, features and gradients are bfloat16, and so must the parameters
         be (parameters_in); `data` and the symbols that are returned are float32.
-    recompute: whether the layers up to conv2_1 are computed again for the backward pass, and their features, the
-        largest, not kept until then: the same numbers in less memory, for a twelfth of the network's work.
+    recompute: the last of the layers, from the first on, that are computed again for the backward pass, and whose
+        features, the largest, are not kept until then: the same numbers in less memory, for a twentieth of the
+        network's work up to "pool1". None for none.
     winograd: makes the deep convolutions of pictures of its size by Winograd's algorithm, in float32, where that is
         faster: the same numbers but for rounding, and the variables of winograd.constants().
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
@@ -56,7 +53,7 @@ def vgg19_symbol(
     symbol = mx.sym.Variable("data") if data is None else data
     symbol = mx.sym.amp_cast(symbol, dtype=_BFLOAT16) if low else symbol
     symbols = {}
-    again = COMPUTED_AGAIN if recompute else ()
+    again = computed_again(recompute)
     for row in rows_up_to(deepest_of(layers)):
         with recomputed() if row.name in again else nullcontext():
             if row.kind == "conv" and winograd and not low and winograd.makes(row):
@@ -71,6 +68,16 @@ def vgg19_symbol(
         if low and row.name in layers:
             symbols[row.name] = mx.sym.amp_cast(copied(symbol, row.name, precision), dtype=np.float32)
     return {layer: symbols[layer] for layer in layers}
+
+
+def computed_again(last: str | None) -> list[str]:
+    """The names of the layers up to `last`, which are computed again for the backward pass; none for None.
+
+    The second result of the last of them is read by nobody, because what reads it in the first place is not computed
+    again, and MXNet computes it nonetheless: "pool1" costs nothing, "conv2_1" a fortieth of the network's work.
+    """
+    names = list(LAYERS)
+    return names[: names.index(last) + 1] if last else []
 
 
 def copied(features, layer: str, precision: str = FLOAT32):

@@ -15,12 +15,12 @@ from .losses import method
 
 
 class NetworkPlan(NamedTuple):
-    """recompute: whether the first layers are computed again for the backward pass.
+    """recompute: the last of the first layers that are computed again for the backward pass, see vgg19_symbol.
     winograd: the fewest channels of the features that a convolution by Winograd's algorithm reads, which float32 alone
         has; None for none.
     """
 
-    recompute: bool
+    recompute: str | None
     winograd: int | None
 
 
@@ -29,21 +29,22 @@ _SMALL, _MIDDLE, _ANY = 384**2, 512**2, math.inf  # pixels
 _MEANS, _MOMENTS, _AND_OTHERS = "means", "moments", " and others"
 
 _PLANS: dict[str, dict[float, NetworkPlan]] = {
+    # "conv2_1", which takes longer than "pool1", where that takes too many arrays.
     # Hardly an array beside the network's.
-    _MEANS: {_MIDDLE: NetworkPlan(False, 256), _ANY: NetworkPlan(True, 256)},
-    _MOMENTS: {_SMALL: NetworkPlan(False, 256), _ANY: NetworkPlan(True, 256)},
+    _MEANS: {_MIDDLE: NetworkPlan(None, 256), _ANY: NetworkPlan("pool1", 256)},
+    _MOMENTS: {_SMALL: NetworkPlan(None, 256), _ANY: NetworkPlan("pool1", 256)},
     # The samples of all layers are computed again, too, but by blocks their gradient stands beside the kernels.
-    PAIRS: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(True, 256), _ANY: NetworkPlan(True, 512)},
-    BLOCKS: {_SMALL: NetworkPlan(False, 256), _MIDDLE: NetworkPlan(True, 512), _ANY: NetworkPlan(True, None)},
+    PAIRS: {_SMALL: NetworkPlan(None, 256), _MIDDLE: NetworkPlan("pool1", 256), _ANY: NetworkPlan("conv2_1", 512)},
+    BLOCKS: {_SMALL: NetworkPlan(None, 256), _MIDDLE: NetworkPlan("pool1", 512), _ANY: NetworkPlan("conv2_1", None)},
     PAIRS + _AND_OTHERS: {
-        _SMALL: NetworkPlan(False, 256),
-        _MIDDLE: NetworkPlan(True, 512),
-        _ANY: NetworkPlan(True, None),
+        _SMALL: NetworkPlan(None, 256),
+        _MIDDLE: NetworkPlan("conv2_1", 512),
+        _ANY: NetworkPlan("conv2_1", None),
     },
     BLOCKS + _AND_OTHERS: {
-        _SMALL: NetworkPlan(False, 256),
-        _MIDDLE: NetworkPlan(False, None),
-        _ANY: NetworkPlan(True, None),
+        _SMALL: NetworkPlan(None, 256),
+        _MIDDLE: NetworkPlan(None, None),
+        _ANY: NetworkPlan("conv2_1", None),
     },
 }
 """What the losses read, or how samples are compared -> the largest picture, in pixels -> its plan. Small pictures need

@@ -27,7 +27,7 @@ from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
 from .kept_arrays import KeptArrays
 from .moments import Moments
-from .network import COMPUTED_AGAIN, copied, parameters_in, vgg19_symbol
+from .network import computed_again, copied, parameters_in, vgg19_symbol
 from .network_plan import NetworkPlan, network_plan
 from .presets import layer_scale
 from .winograd import Winograd, constants
@@ -181,7 +181,7 @@ class Objective:
 
     def _bind(self, precision: str, estimator: str) -> None:
         self.precision, self.estimator, self._draw = precision, estimator, -1
-        self._recompute = self._plan(self.shape, precision, estimator).recompute
+        self._again = computed_again(self._plan(self.shape, precision, estimator).recompute)
         network, *others = self._symbols(precision)
         bound = {name for symbols in (network, *others) for name in symbols}
         styles = (style_term(method, layer) for method in self.config.method for layer in self.config.layers)
@@ -219,14 +219,13 @@ class Objective:
         unclipped: dict = {}
         read = self._moments(apart, deeper, precision)
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory.
-        for layer in config.layers:
-            for method in config.method:
-                part = sampled if _samples_the_picture(method, layer) else first if layer in apart else network
+        for layer in sorted(features, key=list(LAYERS).index):
+            shared = first if layer in apart else network
+            for method in config.method if layer in read else ():
+                part = sampled if _samples_the_picture(method, layer) else shared
                 part[style_term(method, layer)] = self._style_loss(method, layer, read[layer], data)
-        if self._has_content:
-            layer = config.content_layer
-            content = losses.content_loss(features[layer], config.content_factor)
-            (first if layer in apart else network)["content"] = content
+            if self._has_content and layer == config.content_layer:
+                shared["content"] = losses.content_loss(features[layer], config.content_factor)
         if config.tv_weight:
             part = unclipped if config.tv_form == "release" else network
             part["tv"] = losses.total_variation(data, config.tv_form)
@@ -271,7 +270,7 @@ class Objective:
             if layer in apart:
                 return Moments(apart[layer], positions, with_gram)
             read = copied(deeper[layer], layer) if self._samples and precision == FLOAT32 else deeper[layer]
-            return Moments(read, positions, with_gram, self._samples, self._recompute and layer in COMPUTED_AGAIN)
+            return Moments(read, positions, with_gram, self._samples, layer in self._again)
 
         return {layer: moments(layer) for layer in self.config.layers}
 

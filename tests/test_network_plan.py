@@ -11,7 +11,7 @@ from neural_style_mmd.evaluation import noise
 from neural_style_mmd.network_plan import NetworkPlan, network_plan
 from neural_style_mmd.objective import Objective
 
-ALL_AND_WINOGRAD, LESS_AND_WINOGRAD = NetworkPlan(False, 256), NetworkPlan(True, 256)
+ALL_AND_WINOGRAD, LESS_AND_WINOGRAD = NetworkPlan(None, 256), NetworkPlan("pool1", 256)
 
 
 @pytest.mark.parametrize("estimator", ["pairs", "blocks"])
@@ -27,10 +27,10 @@ def test_small_pictures_are_made_as_fast_as_can_be(method, estimator):
         ("poly", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
         ("gram", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
         ("linear+bn", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("gaussian", "pairs", LESS_AND_WINOGRAD, NetworkPlan(True, 512)),
-        ("gaussian", "blocks", NetworkPlan(True, 512), NetworkPlan(True, None)),
-        ("linear+gaussian", "pairs", NetworkPlan(True, 512), NetworkPlan(True, None)),
-        ("linear+gaussian", "blocks", NetworkPlan(False, None), NetworkPlan(True, None)),
+        ("gaussian", "pairs", LESS_AND_WINOGRAD, NetworkPlan("conv2_1", 512)),
+        ("gaussian", "blocks", NetworkPlan("pool1", 512), NetworkPlan("conv2_1", None)),
+        ("linear+gaussian", "pairs", NetworkPlan("conv2_1", 512), NetworkPlan("conv2_1", None)),
+        ("linear+gaussian", "blocks", NetworkPlan(None, None), NetworkPlan("conv2_1", None)),
     ],
 )
 def test_in_larger_ones_memory_decides(method, estimator, at_512, at_1024):

@@ -188,11 +188,12 @@ def test_the_total_is_the_weighted_sum_and_its_gradient_that_of_central_differen
     assert np.linalg.norm(found.gradient - numeric) < 1e-4 * np.linalg.norm(numeric)
 
 
-def test_what_is_computed_again_in_a_large_picture_is_what_is_kept_in_a_small_one(case, network, monkeypatch):
+@pytest.mark.parametrize("last", ["pool1", "conv2_1"])
+def test_what_is_computed_again_in_a_large_picture_is_what_is_kept_in_a_small_one(last, case, network, monkeypatch):
     config, x, content, style, objective = case
     heads = dict.fromkeys(objective.terms, 1.0) | {"content": 0.0}
     kept = objective.evaluate(x, heads, 2)
-    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(True, None))
+    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(last, None))
     again = Objective(config, network, style, content, x.shape).evaluate(x, heads, 2)
     assert again.terms == kept.terms
     np.testing.assert_array_equal(again.gradient, kept.gradient)
@@ -293,7 +294,9 @@ def test_the_losses_need_hardly_more_arrays_than_the_network(methods, estimator,
     of fusions whose methods shared nothing; in large pictures the network itself does not keep all of its arrays. Those
     of linear, which need no array of relu1_1's order, are bound together."""
     shape = (1, 3, 288, 384)
-    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(large, None))
+    monkeypatch.setattr(
+        "neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan("conv2_1" if large else None, None)
+    )
     symbol = vgg19_symbol(["relu5_1"])["relu5_1"]
     requests = {name: "write" if name == "data" else "null" for name in symbol.list_arguments()}
     bare = planned(symbol.simple_bind(mx.cpu(), requests, data=shape))

@@ -200,7 +200,9 @@ def test_but_for_rounding_its_graph_is_that_of_float32(method, kept, pictures, n
     """On any CPU: with float32 in the place of bfloat16 terms and gradient are those of float32, for small pictures and
     for large ones, of which less is kept for the backward pass."""
     monkeypatch.setattr("neural_style_mmd.network._BFLOAT16", np.float32)
-    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(not kept, None))
+    monkeypatch.setattr(
+        "neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(None if kept else "pool1", None)
+    )
     setting = prepare(*pictures, small_config(method=method), weights=network)
     heads, x = setting.measure_balance().term_weights, setting.point
     whole = setting.objective.evaluate(x, heads)

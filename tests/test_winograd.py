@@ -168,7 +168,7 @@ def difference(direct, ours, x):
     ],
 )
 def test_terms_and_gradient_are_the_direct_convolutions(methods, recompute, monkeypatch):
-    plans = (NetworkPlan(False, None), NetworkPlan(recompute, 256))
+    plans = (NetworkPlan(None, None), NetworkPlan("pool1" if recompute else None, 256))
     direct, ours = (objective(methods, monkeypatch, plan) for plan in plans)
     assert by_winograd(direct._parts[0].executor._symbol) == []
     assert by_winograd(ours._parts[0].executor._symbol) == OF_256
@@ -179,14 +179,14 @@ def test_terms_and_gradient_are_the_direct_convolutions(methods, recompute, monk
 
 @pytest.mark.parametrize("methods", [("linear",), ("poly",), ("bn",), ("gram", "bn")])
 def test_of_512_channels_they_are_at_this_picture(methods, monkeypatch):
-    plans = (NetworkPlan(False, None), NetworkPlan(False, 512))
+    plans = (NetworkPlan(None, None), NetworkPlan(None, 512))
     direct, ours = (objective(methods, monkeypatch, plan, (1, 3, 72, 88)) for plan in plans)
     assert by_winograd(ours._parts[0].executor._symbol) == OF_512
     assert difference(direct, ours, noise(direct.shape, 80.0, seed=2)) < 1e-3
 
 
 def test_the_content_picture_has_no_content_loss(monkeypatch):
-    ours = objective(("linear",), monkeypatch, NetworkPlan(False, 256))
+    ours = objective(("linear",), monkeypatch, NetworkPlan(None, 256))
     assert ours.terms_at(noise(ours.shape, 100.0, seed=0))["content"] == 0
 
 
@@ -196,7 +196,7 @@ def test_it_needs_a_third_more_arrays_than_the_direct_convolutions(methods, monk
     backward pass."""
     arrays = []
     for channels in (None, 512):
-        plan = NetworkPlan(False, channels)
+        plan = NetworkPlan(None, channels)
         network, *_ = objective(methods, monkeypatch, plan, (1, 3, 384, 512), with_content=False)._parts
         arrays.append(planned(network.executor))
     direct, ours = arrays
