@@ -42,7 +42,7 @@ def vgg19_symbol(
         faster: the same numbers but for rounding, and the variables of winograd.constants().
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
     model_zoo.vgg19.parameter_shapes.
-    Raises InputError for an unknown layer or pooling.
+    Raises InputError for an unknown layer, in `recompute`, too, or pooling.
     """
     layers = list(layers)
     if not layers:
@@ -77,7 +77,11 @@ def computed_again(last: str | None) -> list[str]:
     again, and MXNet computes it nonetheless: "pool1" costs nothing, "conv2_1" a fortieth of the network's work.
     """
     names = list(LAYERS)
-    return names[: names.index(last) + 1] if last else []
+    if last is None:
+        return []
+    if last not in names:
+        raise InputError(f'recompute is {last!r}; give the last layer that is computed again, such as "pool1", or None')
+    return names[: names.index(last) + 1]
 
 
 def copied(features, layer: str, precision: str = FLOAT32):

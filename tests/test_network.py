@@ -166,11 +166,13 @@ def test_an_unknown_layer_lists_the_known_ones(name):
     assert "\n" not in message
 
 
-def test_no_layer_at_all_and_an_unknown_pooling_are_errors():
+def test_no_layer_an_unknown_pooling_and_an_unknown_last_layer_are_errors():
     with pytest.raises(InputError, match="no layer"):
         vgg19_symbol([])
     with pytest.raises(InputError, match="unknown pooling 'median'; allowed are avg, max"):
         vgg19_symbol(["relu1_1"], "median")
+    with pytest.raises(InputError, match="recompute is True; give the last layer"):
+        vgg19_symbol(["relu1_1"], recompute=True)
 
 
 def test_a_user_can_put_their_own_symbol_in_front_and_save_the_graph(network):
