@@ -74,11 +74,11 @@ def computed_again(last: str | None) -> list[str]:
     """The names of the layers up to `last`, which are computed again for the backward pass; none for None.
 
     The second result of the last of them is read by nobody, because what reads it in the first place is not computed
-    again, and MXNet computes it nonetheless: "pool1" costs nothing, "conv2_1" a fortieth of the network's work.
+    again, and MXNet computes it nonetheless: "pool1" costs hardly anything, "conv2_1" a fortieth of the network's work.
     """
-    names = list(LAYERS)
     if last is None:
         return []
+    names = list(LAYERS)
     if last not in names:
         raise InputError(f'recompute is {last!r}; give the last layer that is computed again, such as "pool1", or None')
     return names[: names.index(last) + 1]

@@ -312,6 +312,16 @@ def test_the_losses_need_hardly_more_arrays_than_the_network(methods, estimator,
         assert planned(part.executor) <= 0.7 * planned(network.executor)
 
 
+def test_the_content_loss_needs_no_array_beside_the_kernels():
+    """Linear at 512 x 384: its backward pass is not the first, before which all of Winograd's kernels are kept."""
+    style, content = noise((1, 3, 32, 48), 60.0, seed=1), noise((1, 3, 384, 512), 60.0, seed=2)
+    without, with_it = (
+        Objective(TransferConfig(method=("linear",)), model_zoo.load("surrogate"), style, each, content.shape)
+        for each in (None, content)
+    )
+    assert planned(with_it._parts[0].executor) <= planned(without._parts[0].executor)
+
+
 @pytest.mark.parametrize("methods", [("gaussian",), ("bn", "gaussian"), ("gaussian", "poly")])
 def test_all_methods_fused_with_gaussian_read_one_copy_of_a_layer(methods):
     """One that read the layer itself would put it into another order; the next layer would have to order it back."""
