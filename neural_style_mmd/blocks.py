@@ -37,6 +37,9 @@ def draw_blocks(
     """Disjoint blocks of the picture's positions, and as many of the style picture's, taken from permutations of them
     (whole blocks only, so that no position is twice in one) that are repeated where the style picture has fewer.
 
+    The picture's blocks are in the order of their first positions, which is as random, for the style picture's come in
+    an order of their own, and gathers its samples, and puts their gradients back, in less time.
+
     shape: (blocks, samples in each). Returns int32 arrays of this shape called "pairs" and "style_pairs".
     Raises InputError where a side has fewer than two positions.
     """
@@ -44,11 +47,16 @@ def draw_blocks(
     number, size = shape
 
     def permuted(limit: int, blocks: int) -> np.ndarray:
-        return rng.permutation(np.arange(limit, dtype=np.int32))[: blocks * size].reshape(-1, size)
+        return rng.permutation(limit)[: blocks * size].astype(np.int32)
 
     per_permutation = style_positions // size
-    style_blocks = [permuted(style_positions, per_permutation) for _ in range(-(-number // per_permutation))]
-    return {"pairs": permuted(positions, number), "style_pairs": np.concatenate(style_blocks)[:number]}
+    style = [permuted(style_positions, per_permutation) for _ in range(-(-number // per_permutation))]
+    first, others = np.split(permuted(positions, number), [number])
+    is_first = np.zeros(positions, dtype=bool)
+    is_first[first] = True
+    ascending = np.flatnonzero(is_first).astype(np.int32)  # faster than a sort
+    pairs = np.column_stack([ascending, others.reshape(number, size - 1)])
+    return {"pairs": pairs, "style_pairs": np.concatenate(style).reshape(-1, size)[:number]}
 
 
 def _require_two(positions: int, style_positions: int) -> None:

@@ -49,7 +49,7 @@ class FirstLayer:
         there, in blocks of channels. Only patches are gathered, which are less than half as long as samples."""
         width = _CHANNELS // blocks
         segments, of_rows = _segments(picture), _from_row_to_row(picture)
-        weight = mx.sym.reshape(mx.sym.transpose(self._weight, axes=(0, 2, 3, 1)), shape=(0, -1))  # (64, 27)
+        weight = mx.sym.reshape(mx.sym.transpose(self._weight, axes=(0, 2, 1, 3)), shape=(0, -1))  # (64, 27)
         sums = []
         for positions in drawn:
             three = mx.sym.broadcast_add(mx.sym.reshape(positions, shape=(-1, 1)), of_rows)  # (n, 3)
@@ -62,13 +62,11 @@ class FirstLayer:
 
 
 def _segments(picture):
-    """(1, C, H, W) -> ((H + 2) W, 3 C): each pixel between its left and its right neighbour, row by row, with zeros
-    around the picture. A patch is three of them: a third of what all patches are, and the picture alone is transposed.
+    """(1, C, H, W) -> ((H + 2) W, C 3): each pixel between its left and its right neighbour, row by row, with zeros
+    around the picture. A patch is three of them, which are a third of what all patches are.
     """
-    padded = mx.sym.pad(picture, mode="constant", constant_value=0.0, pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
-    pixels = mx.sym.transpose(padded, axes=(0, 2, 3, 1))
-    neighbours = (mx.sym.slice_axis(pixels, axis=2, begin=i, end=end) for i, end in enumerate((-2, -1, None)))
-    return mx.sym.reshape(mx.sym.Concat(*neighbours, dim=3), shape=(-1, 0), reverse=True)
+    segments = mx.sym.im2col(picture, kernel=(1, 3), pad=(1, 1))
+    return mx.sym.transpose(mx.sym.reshape(segments, shape=(-3, 0)))
 
 
 def _from_row_to_row(picture):

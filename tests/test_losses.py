@@ -4,6 +4,7 @@ F (N, M_F) and S (N, M_S) are features; M_F is never M_S here, unless an equatio
 """
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -285,6 +286,16 @@ def test_pairs_cover_the_picture_once_and_take_two_distinct_style_positions(posi
     for first in range(0, len(style_pairs), per_permutation):  # each permutation is used without repeats
         used = style_pairs[first : first + per_permutation].ravel().tolist()
         assert len(set(used)) == len(used)
+
+
+def test_each_set_of_pairs_is_as_probable():
+    """Four positions fall into two pairs in three ways, and the style's into two ordered pairs in 24. The picture's
+    come in the order of their first positions; the style's, in an order of their own, fall to them at random."""
+    draws = [losses.draw_pairs(4, 4, np.random.default_rng(seed)) for seed in range(7200)]
+    assert all((np.diff(drawn["pairs"][:, 0]) > 0).all() for drawn in draws)
+    ways = Counter((frozenset(map(frozenset, d["pairs"].tolist())), d["style_pairs"].tobytes()) for d in draws)
+    assert len(ways) == 3 * 24
+    assert 55 < min(ways.values()) and max(ways.values()) < 145  # 100 each, within four and a half standard deviations
 
 
 def test_pairs_are_those_of_the_seed():
