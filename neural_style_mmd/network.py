@@ -87,9 +87,10 @@ def computed_again(last: str | None) -> list[str]:
 def copied(features, layer: str, precision: str = FLOAT32):
     """The features of `layer`, computed in `precision`, as another array, which a loss may put into another order.
 
-    MXNet orders an array in place where rows of it are read, and the network's next layer then has to order it back. As
-    a convolution with weights of one, because the gradient then comes in the order of the network's own, and the two
-    are added without being reordered; in bfloat16 that would be by a scalar loop.
+    MXNet orders an array in place where rows of it are read, and the network's next layer then has to order it back; no
+    copy is needed where that reads rows, too (Winograd.reads). As a convolution with weights of one, because the
+    gradient then comes in the order of the network's own, and the two are added without being reordered; in bfloat16
+    that would be by a scalar loop.
     """
     channels = LAYERS[layer].channels
     with recomputed():

@@ -245,12 +245,15 @@ class Objective:
         others = [layer for layer in layers if layer not in apart]
         if not others:
             return apart, {}
-        plan = self._plan(shape, precision, estimator)
-        winograd = Winograd(shape[2], shape[3], plan.winograd) if plan.winograd else None
+        plan, winograd = self._plan(shape, precision, estimator), self._winograd(shape, precision, estimator)
         return apart, vgg19_symbol(others, self.config.pooling, data, precision, plan.recompute, winograd)
 
     def _plan(self, shape: tuple[int, ...], precision: str, estimator: str) -> NetworkPlan:
         return network_plan(self.config.method, shape[2], shape[3], precision, estimator)
+
+    def _winograd(self, shape: tuple[int, ...], precision: str, estimator: str) -> Winograd | None:
+        channels = self._plan(shape, precision, estimator).winograd
+        return Winograd(shape[2], shape[3], channels) if channels else None
 
     def _layers(self) -> list[str]:
         """Those that some loss reads."""
@@ -264,12 +267,14 @@ class Objective:
         """What the style losses read of each layer of _graphs, one for all methods of a fusion."""
         methods = [losses.method(method) for method in self.config.method]
         with_gram = any(method.reads_gram for method in methods)
+        winograd = self._winograd(self.shape, precision, self.estimator)
 
         def moments(layer: str) -> Moments:
             positions = _positions(layer, self.shape)
             if layer in apart:
                 return Moments(apart[layer], positions, with_gram)
-            read = copied(deeper[layer], layer) if self._samples and precision == FLOAT32 else deeper[layer]
+            as_it_is = not self._samples or precision != FLOAT32 or (winograd and winograd.reads(layer))
+            read = deeper[layer] if as_it_is else copied(deeper[layer], layer)
             return Moments(read, positions, with_gram, self._samples, layer in self._again)
 
         return {layer: moments(layer) for layer in self.config.layers}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.polynomial import polynomial
 
-from model_zoo.vgg19 import Layer
+from model_zoo.vgg19 import LAYERS, Layer
 
 from ._mxnet import mx, zero_bias
 
@@ -63,6 +63,12 @@ class Winograd:
         """Whether the convolution `row` is to be made so: where it is faster, and wide enough."""
         wide = row.in_channels >= self._channels
         return wide and row.stride <= _DEEPEST_STRIDE and _tiles(self._edges(row)) >= TILES
+
+    def reads(self, layer: str) -> bool:
+        """Whether the first convolution behind `layer` is to be made so; it reads rows of features, in plain order."""
+        behind = list(LAYERS.values())[list(LAYERS).index(layer) + 1 :]
+        convolution = next((row for row in behind if row.kind == "conv"), None)
+        return convolution is not None and self.makes(convolution)
 
     def convolution(self, features, row: Layer):
         """(1, I, H_l, W_l) -> (1, O, H_l, W_l): the convolution `row`, with its weight and bias."""

@@ -185,6 +185,18 @@ def test_of_512_channels_they_are_at_this_picture(methods, monkeypatch):
     assert difference(direct, ours, noise(direct.shape, 80.0, seed=2)) < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("channels", "copied"), [(256, [2, 5]), (512, [2, 3, 5]), (None, [2, 3, 4, 5])], ids=["256", "512", "none"]
+)
+@pytest.mark.parametrize("methods", [("gaussian",), ("bn", "gaussian")])
+def test_samples_are_read_without_a_copy_where_it_reads_the_features_next(methods, channels, copied, monkeypatch):
+    """It reads rows of them, too, so that nothing has to be ordered back. conv5_2 would be a direct convolution."""
+    symbol = objective(methods, monkeypatch, NetworkPlan(None, channels))._parts[0].executor._symbol
+    nodes = json.loads(symbol.tojson())["nodes"]
+    copies = [node for node in nodes if node.get("attrs", {}).get("num_group", "1") != "1"]
+    assert [nodes[node["inputs"][0][0]]["name"] for node in copies] == [f"relu{block}_1" for block in copied]
+
+
 def test_the_content_picture_has_no_content_loss(monkeypatch):
     ours = objective(("linear",), monkeypatch, NetworkPlan(None, 256))
     assert ours.terms_at(noise(ours.shape, 100.0, seed=0))["content"] == 0
