@@ -1,7 +1,8 @@
 """How the network of a picture is made within 1.3 times the memory of the network alone, as fast as that allows.
 
-Two choices: the first layers' features, the largest, are kept for the backward pass or computed again there, and wide
-convolutions are made by Winograd's algorithm, whose kernels must be kept. Neither changes more than rounding.
+Three choices: the first layers' features, the largest, are kept for the backward pass or computed again there; wide
+convolutions are made by Winograd's algorithm, whose kernels must be kept; the first layer's samples are made in one
+array or two. None changes more than rounding.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ class NetworkPlan(NamedTuple):
     """recompute: the last of the first layers that are computed again for the backward pass, see vgg19_symbol.
     winograd: the fewest channels of the features that a convolution by Winograd's algorithm reads, which float32 alone
         has; None for none.
+    parts: of the channels, in which the first layer's samples are made: as the arrays find place in the network's.
     """
 
     recompute: str | None
     winograd: int | None
+    parts: int = 2
 
 
 _SMALL, _MIDDLE, _ANY = 384**2, 512**2, math.inf  # pixels
@@ -39,7 +42,7 @@ _PLANS: dict[str, dict[float, NetworkPlan]] = {
     PAIRS + _AND_OTHERS: {
         _SMALL: NetworkPlan(None, 256),
         _MIDDLE: NetworkPlan("conv2_1", 512),
-        _ANY: NetworkPlan("conv2_1", None),
+        _ANY: NetworkPlan("conv2_1", None, parts=1),
     },
     BLOCKS + _AND_OTHERS: {
         _SMALL: NetworkPlan(None, 256),

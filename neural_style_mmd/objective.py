@@ -34,9 +34,6 @@ from .winograd import Winograd, constants
 
 _STYLE_PICTURE = "style.picture"
 
-_SAMPLE_BLOCKS = 2
-"""Parts of the channels in which FIRST_LAYER's samples are made: then they find place in the network's memory."""
-
 
 class _Part(NamedTuple):
     """Terms that are bound together."""
@@ -298,7 +295,8 @@ class Objective:
         in_blocks = self.estimator == BLOCKS
         arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
         pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE)), FirstLayer()
-        x, y = (first_layer.samples(*each, _SAMPLE_BLOCKS) for each in zip(pictures, arrays, strict=True))
+        parts = self._plan(self.shape, self.precision, self.estimator).parts
+        x, y = (first_layer.samples(*each, parts) for each in zip(pictures, arrays, strict=True))
         return x, y
 
     def _pair_inputs(self) -> dict:

@@ -29,7 +29,7 @@ def test_small_pictures_are_made_as_fast_as_can_be(method, estimator):
         ("linear+bn", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
         ("gaussian", "pairs", LESS_AND_WINOGRAD, NetworkPlan("conv2_1", 512)),
         ("gaussian", "blocks", NetworkPlan("pool1", 512), NetworkPlan("conv2_1", None)),
-        ("linear+gaussian", "pairs", NetworkPlan("conv2_1", 512), NetworkPlan("conv2_1", None)),
+        ("linear+gaussian", "pairs", NetworkPlan("conv2_1", 512), NetworkPlan("conv2_1", None, parts=1)),
         ("linear+gaussian", "blocks", NetworkPlan(None, None), NetworkPlan("conv2_1", None)),
     ],
 )
