@@ -37,8 +37,8 @@ def draw_blocks(
     """Disjoint blocks of the picture's positions, and as many of the style picture's, taken from permutations of them
     (whole blocks only, so that no position is twice in one) that are repeated where the style picture has fewer.
 
-    The picture's blocks are in the order of their first positions, which is as random, for the style picture's come in
-    an order of their own, and gathers its samples, and puts their gradients back, in less time.
+    The picture's blocks are in the order of their first positions, so that samples are gathered, and gradients put
+    back, in less time. That is as random: the style picture's, in an order of their own, still fall to them by chance.
 
     shape: (blocks, samples in each). Returns int32 arrays of this shape called "pairs" and "style_pairs".
     Raises InputError where a side has fewer than two positions.
@@ -79,8 +79,8 @@ def block_distance(
     over the number of such couples, times 2 / sigma^2. By MXNet's own differentiation, with samples that are computed
     again, the products would be made twice.
 
-    picture, inputs: samples {block of channels: (M_F, N_b)} and (M_S, N_b); in inputs also what draw_blocks gives, or
-        nothing of it where the samples are those that were drawn, in that order, (B b, N_b).
+    picture, inputs: samples {part of the channels: (M_F, N_b)} and (M_S, N_b); in inputs also what draw_blocks gives,
+        or nothing of it where the samples are those that were drawn, in that order, (B b, N_b).
     """
     number, size = shape
     couples = {"xx": number * size * (size - 1), "xy": number * size**2, "yy": number * (size // 2)}
@@ -133,8 +133,8 @@ def _held_product(x, gradient):
 
 
 def _minus_half_squared_distances(x: Sequence, y: Sequence, shape: tuple[int, int]) -> dict:
-    """-|a - b|^2 / 2 within the blocks, of samples (B, b, N_b) of each block of channels: all x to all x, "xx", and to
-    all y, "xy", both (B, b, b); of y the first half to the second, "yy", (B, b // 2, 1)."""
+    """-|a - b|^2 / 2 within the blocks, of samples (B, b, N_b) of each part of the channels: all x to all x, "xx", and
+    to all y, "xy", both (B, b, b); of y the first half to the second, "yy", (B, b // 2, 1)."""
     number, size = shape
     half = size // 2
 

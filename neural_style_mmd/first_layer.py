@@ -44,18 +44,18 @@ class FirstLayer:
         rows = mx.sym.reshape(mx.sym.Activation(sums, act_type="relu"), shape=(1, _CHANNELS, -1))
         return mx.sym.reshape_like(rows, picture, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=4)
 
-    def samples(self, picture, drawn: Sequence, blocks: int = 1) -> dict:
-        """(1, 3, H, W) -> {"samples.<i>": (n, 64 / blocks)}: for each array `drawn` of n positions, int32, the samples
-        there, in blocks of channels. Only patches are gathered, which are less than half as long as samples."""
-        width = _CHANNELS // blocks
+    def samples(self, picture, drawn: Sequence, parts: int) -> dict:
+        """(1, 3, H, W) -> {"samples.<i>": (n, 64 / parts)}: for each array `drawn` of n positions, int32, the samples
+        there, in so many parts of the channels. Only patches are gathered, less than half as long as samples."""
+        width = _CHANNELS // parts
         segments, of_rows = _segments(picture), _from_row_to_row(picture)
         weight = mx.sym.reshape(mx.sym.transpose(self._weight, axes=(0, 2, 1, 3)), shape=(0, -1))  # (64, 27)
         sums = []
         for positions in drawn:
             three = mx.sym.broadcast_add(mx.sym.reshape(positions, shape=(-1, 1)), of_rows)  # (n, 3)
             there = mx.sym.reshape(mx.sym.take(segments, three), shape=(0, -1))  # (n, 27)
-            for block in range(blocks):
-                rows = {"axis": 0, "begin": block * width, "end": (block + 1) * width}
+            for part in range(parts):
+                rows = {"axis": 0, "begin": part * width, "end": (part + 1) * width}
                 own = (mx.sym.slice_axis(each, **rows) for each in (weight, self._bias))
                 sums.append(mx.sym.FullyConnected(there, *own, num_hidden=width))
         return {f"samples.{i}": mx.sym.Activation(each, act_type="relu") for i, each in enumerate(sums)}

@@ -107,7 +107,7 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positio
     Z; 1 is our choice.
 
     picture, inputs: samples {"samples": (M_F, N)} and (M_S, N), and in inputs what draw_pairs gives; or, without that,
-        the drawn ones in blocks of channels, (n, N_b) each: those of x0 before those of x1, of y0 before y1.
+        the drawn ones in parts of the channels, (n, N_b) each: those of x0 before those of x1, of y0 before y1.
     """
     n = positions // 2
 

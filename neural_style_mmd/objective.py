@@ -270,8 +270,9 @@ class Objective:
             positions = _positions(layer, self.shape)
             if layer in apart:
                 return Moments(apart[layer], positions, with_gram)
-            as_it_is = not self._samples or precision != FLOAT32 or (winograd and winograd.reads(layer))
-            read = deeper[layer] if as_it_is else copied(deeper[layer], layer)
+            in_rows_next = winograd is not None and winograd.reads(layer)
+            needs_copy = self._samples and precision == FLOAT32 and not in_rows_next
+            read = copied(deeper[layer], layer) if needs_copy else deeper[layer]
             return Moments(read, positions, with_gram, self._samples, layer in self._again)
 
         return {layer: moments(layer) for layer in self.config.layers}

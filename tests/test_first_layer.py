@@ -27,20 +27,20 @@ def features(layer, data):
 
 
 def drawn_samples(layer, data):
-    """Of two arrays of positions, in one block of channels."""
-    samples = layer.samples(data, [mx.sym.Variable(f"drawn{i}") for i in range(2)])
+    """Of two arrays of positions, in one part of the channels."""
+    samples = layer.samples(data, [mx.sym.Variable(f"drawn{i}") for i in range(2)], parts=1)
     assert list(samples) == ["samples.0", "samples.1"]
     return list(samples.values()), lambda every: [every[:, there].T for there in DRAWN]
 
 
-def samples_in_blocks(layer, data):
-    """Of one array of positions, in two blocks of channels."""
-    samples = layer.samples(data, [mx.sym.Variable("drawn0")], blocks=2)
+def samples_in_parts(layer, data):
+    """Of one array of positions, in two parts of the channels."""
+    samples = layer.samples(data, [mx.sym.Variable("drawn0")], parts=2)
     assert list(samples) == ["samples.0", "samples.1"]
     return list(samples.values()), lambda every: [half[:, DRAWN[0]].T for half in (every[:32], every[32:])]
 
 
-ORDERS = [features, drawn_samples, samples_in_blocks]
+ORDERS = [features, drawn_samples, samples_in_parts]
 
 
 def bound(network, order):
