@@ -8,7 +8,6 @@ MakeLoss, which ignores head gradients (a test pins both).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,10 +35,11 @@ _STYLE_PICTURE = "style.picture"
 
 
 class _Part(NamedTuple):
-    """Terms that are bound together."""
+    """Terms that are bound together, and whether their gradient is clipped."""
 
     terms: tuple[str, ...]
     executor: Any
+    clipped: bool
 
 
 class Objective:
@@ -102,17 +102,20 @@ class Objective:
         self._draw_pairs(draw)
         self._data[:] = x
         values: dict[str, float] = {}
-        gradients: list[np.ndarray] = []
+        gradients: dict[bool, np.ndarray] = {}
         for part in self._parts:
             outputs = part.executor.forward(is_train=True)
             part.executor.backward([mx.nd.array([weights.get(name, 0.0)], ctx=self._device) for name in part.terms])
             # Read before the next part, which uses the same memory.
             values |= {name: float(value.asscalar()) for name, value in zip(part.terms, outputs, strict=True)}
-            gradients.append(self._gradient.asnumpy())
+            gradient = self._gradient.asnumpy()
+            if part.clipped in gradients:
+                gradients[part.clipped] += gradient
+            else:
+                gradients[part.clipped] = gradient
         terms = {name: values[name] for name in self.terms}
         total = sum(weights.get(name, 0.0) * value for name, value in terms.items())
-        unclipped = gradients.pop() if self._last_is_unclipped else None
-        return Evaluation(terms, total, reduce(np.add, gradients), unclipped)
+        return Evaluation(terms, total, gradients[True], gradients.get(False))
 
     def terms_at(self, x: np.ndarray, draw: int = FIXED_DRAW) -> dict[str, float]:
         """Every term at `x`, the bits that evaluate() gives, without the gradient and so in less than half the time."""
@@ -183,17 +186,19 @@ class Objective:
         bound = {name for symbols in (network, *others) for name in symbols}
         styles = (style_term(method, layer) for method in self.config.method for layer in self.config.layers)
         self.terms = tuple(name for name in (*styles, "content", "tv") if name in bound)
-        self._last_is_unclipped = bool(others[-1])
         self._data, self._gradient = (mx.nd.zeros(self.shape, ctx=self._device) for _ in range(2))
         self._pairs = self._pair_inputs()
         # The network first: the others find place in its memory, and what it needs most of, as it runs, stands beside
         # no other part's gradient.
-        parts = [self._bound(network, parameters_in(precision, self._parameters), None)] if network else []
+        parts = [self._bound(network, parameters_in(precision, self._parameters), None, True)] if network else []
         for symbols in filter(None, others):
-            parts.append(self._bound(symbols, self._parameters, parts[0] if parts else None))
+            clipped = symbols is not others[-1]
+            parts.append(self._bound(symbols, self._parameters, parts[0] if parts else None, clipped))
         self._parts = parts
 
-    def _bound(self, symbols: Mapping[str, Any], parameters: Mapping[str, Any], larger: _Part | None) -> _Part:
+    def _bound(
+        self, symbols: Mapping[str, Any], parameters: Mapping[str, Any], larger: _Part | None, clipped: bool
+    ) -> _Part:
         """The terms of `symbols`, in the memory of the part `larger`."""
         group = mx.sym.Group(list(symbols.values()))
         inputs = {**parameters, "data": self._data, **self._targets, **self._pairs}
@@ -201,7 +206,7 @@ class Objective:
         requests = {name: "write" if name == "data" else "null" for name in arguments}
         memory = larger.executor if larger else None
         executor = group.bind(self._device, arguments, {"data": self._gradient}, requests, shared_exec=memory)
-        return _Part(tuple(symbols), executor)
+        return _Part(tuple(symbols), executor, clipped)
 
     def _symbols(self, precision: str) -> tuple[dict, dict, dict, dict]:
         """{term: symbol} of the parts: what reads the network; FIRST_LAYER's moments and its samples, if they are bound
@@ -209,12 +214,13 @@ class Objective:
         config = self.config
         data = mx.sym.Variable("data")  # one node: a second variable of the same name would take the gradient away
         apart, deeper = self._graphs(self._layers(), data, self.shape, precision, self.estimator)
+        deeper = self._as_losses_read(deeper, precision)
         features = apart | deeper
         network: dict = {}
         first: dict = {}
         sampled: dict = {}
         unclipped: dict = {}
-        read = self._moments(apart, deeper, precision)
+        read = self._moments(apart, deeper)
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory.
         for layer in sorted(features, key=list(LAYERS).index):
             shared = first if layer in apart else network
@@ -260,22 +266,31 @@ class Objective:
     def _has_content(self) -> bool:
         return "content.features" in self._targets
 
-    def _moments(self, apart: Mapping[str, Any], deeper: Mapping[str, Any], precision: str) -> dict[str, Moments]:
+    def _moments(self, apart: Mapping[str, Any], deeper: Mapping[str, Any]) -> dict[str, Moments]:
         """What the style losses read of each layer of _graphs, one for all methods of a fusion."""
         methods = [losses.method(method) for method in self.config.method]
         with_gram = any(method.reads_gram for method in methods)
-        winograd = self._winograd(self.shape, precision, self.estimator)
 
         def moments(layer: str) -> Moments:
             positions = _positions(layer, self.shape)
             if layer in apart:
                 return Moments(apart[layer], positions, with_gram)
-            in_rows_next = winograd is not None and winograd.reads(layer)
-            needs_copy = self._samples and precision == FLOAT32 and not in_rows_next
-            read = copied(deeper[layer], layer) if needs_copy else deeper[layer]
-            return Moments(read, positions, with_gram, self._samples, layer in self._again)
+            return Moments(deeper[layer], positions, with_gram, self._samples, layer in self._again)
 
         return {layer: moments(layer) for layer in self.config.layers}
+
+    def _as_losses_read(self, deeper: Mapping[str, Any], precision: str) -> dict[str, Any]:
+        """The features that losses read: copied where some read samples, and the next layer another order. The content
+        loss, too, whose gradient would otherwise come in an order of its own, and be put into the network's in another
+        array to be added."""
+        winograd = self._winograd(self.shape, precision, self.estimator)
+
+        def read(layer: str):
+            in_rows_next = winograd is not None and winograd.reads(layer)
+            needs_copy = self._samples and precision == FLOAT32 and not in_rows_next
+            return copied(deeper[layer], layer) if needs_copy else deeper[layer]
+
+        return {layer: read(layer) for layer in deeper}
 
     def _style_loss(self, method: str, layer: str, moments: Moments, data):
         """The loss of one layer."""
