@@ -283,14 +283,11 @@ class Objective:
         """The features that losses read: copied where some read samples, and the next layer another order. The content
         loss, too, whose gradient would otherwise come in an order of its own, and be put into the network's in another
         array to be added."""
+        if not self._samples or precision != FLOAT32:
+            return dict(deeper)
         winograd = self._winograd(self.shape, precision, self.estimator)
-
-        def read(layer: str):
-            in_rows_next = winograd is not None and winograd.reads(layer)
-            needs_copy = self._samples and precision == FLOAT32 and not in_rows_next
-            return copied(deeper[layer], layer) if needs_copy else deeper[layer]
-
-        return {layer: read(layer) for layer in deeper}
+        in_rows_next = {layer for layer in deeper if winograd and winograd.reads(layer)}
+        return {name: each if name in in_rows_next else copied(each, name) for name, each in deeper.items()}
 
     def _style_loss(self, method: str, layer: str, moments: Moments, data):
         """The loss of one layer."""
