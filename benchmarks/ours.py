@@ -40,39 +40,78 @@ def settings(methods: str, content: str, precision: str = "float32") -> Transfer
 
 
 def iterate(turn: Turn, methods: str, content: str, style: str, precision: str = "float32") -> None:
-    """Answers WHOLE, BARE and GRAPH with the seconds of one; `methods` may be BARE, for the bare network alone.
+    """Answers WHOLE and BARE with the seconds of one; `methods` may be BARE, for the bare network alone.
 
-    GRAPH is a forward and a backward of the executor that the iteration uses, at fixed inputs: the iteration without
+    GRAPH is answered with the seconds of the last whole iteration that were MXNet's, see GraphClock; the others are
     this package's Python, copies and waits.
     """
     weights = model_zoo.load("surrogate")
+    clock = GraphClock()
 
     @cache
-    def runner(name: str) -> Callable[[], None]:
-        if name == BARE:
-            return bare_network(weights, _preprocessed(content, weights), precision)[0]
-        return _graph(prepare(content, style, settings(methods, content, precision), weights=weights))
+    def bare() -> Callable[[], None]:
+        return bare_network(weights, _preprocessed(content, weights), precision)[0]
+
+    def bare_seconds() -> float:
+        run = bare()
+        began = perf_counter()
+        run()
+        return perf_counter() - began
+
+    answers = {BARE: bare_seconds, GRAPH: lambda: clock.seconds} | ({WHOLE: bare_seconds} if methods == BARE else {})
 
     def serve(answer: Any) -> float:
         """Answer until a whole iteration is asked for; when it began."""
-        request = turn(answer)
-        while request != WHOLE or methods == BARE:
-            run = runner(BARE if methods == BARE else request)
-            began = perf_counter()
-            run()
-            request = turn(perf_counter() - began)
+        while (request := turn(answer)) in answers:
+            answer = answers[request]()
+        clock.seconds = 0.0
         return perf_counter()
 
     if methods == BARE:
         serve("ready")
     began: float | None = None
+    objective: Any = None
+
+    def on_balance(setting: Any, balance: Any) -> None:
+        nonlocal objective
+        objective = setting.objective
 
     def on_iterate(progress: Any) -> None:
         nonlocal began
+        if began is None:  # what the iterations use is bound by now, in their precision
+            clock.watch(objective)
         began = serve("ready" if began is None else perf_counter() - began)
 
     # The first iteration is over before the first answer, so loading and calibration never count.
-    transfer(content, style, settings(methods, content, precision), weights=weights, on_iterate=on_iterate)
+    config = settings(methods, content, precision)
+    transfer(content, style, config, weights=weights, on_balance=on_balance, on_iterate=on_iterate)
+
+
+class GraphClock:
+    """seconds: those of an objective's executors, from the begin of each forward until its gradient is there."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def watch(self, objective: Any) -> None:
+        """From now on, until it binds others."""
+        for part in objective._parts:
+            self._watch(part.executor, objective._gradient)
+
+    def _watch(self, executor: Any, gradient: Any) -> None:
+        forward, backward, began = executor.forward, executor.backward, 0.0
+
+        def begin(**options: Any) -> Any:
+            nonlocal began
+            began = perf_counter()
+            return forward(**options)
+
+        def end(heads: Any) -> None:
+            backward(heads)
+            gradient.wait_to_read()  # as the objective does next
+            self.seconds += perf_counter() - began
+
+        executor.forward, executor.backward = begin, end
 
 
 def bare_network(weights: Weights, x: np.ndarray, precision: str = "float32") -> tuple[Callable[[], None], Any, Any]:
@@ -95,24 +134,6 @@ def bare_network(weights: Weights, x: np.ndarray, precision: str = "float32") ->
         gradient.wait_to_read()
 
     return run, executor, gradient
-
-
-def _graph(setting: Any) -> Callable[[], None]:
-    """Forward and backward of the objective's own executors, which nothing outside it needs otherwise."""
-    from neural_style_mmd._mxnet import mx
-
-    objective = setting.objective
-    objective.use(setting.config.precision)  # in bf16 that of nine tenths of the iterations
-    objective.evaluate(setting.start, {}, 1)  # fills the picture and the drawn pairs
-    heads = [[mx.nd.ones(1) for _ in part.terms] for part in objective._parts]
-
-    def run() -> None:
-        for part, ones in zip(objective._parts, heads, strict=True):
-            part.executor.forward(is_train=True)
-            part.executor.backward(ones)
-            objective._gradient.wait_to_read()
-
-    return run
 
 
 def evaluation(turn: Turn, methods: str, content: str, style: str, path: str) -> list[str]:

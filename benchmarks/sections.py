@@ -33,8 +33,8 @@ SECTIONS = {
             Column("ratio", "ratio", "ratio"),
             Column("seconds", "iteration, s", "s"),
             Column("bare_seconds", "bare, s", "s"),
-            Column("graph_seconds", "bound graph alone, s", "s"),
-            Column("overhead", "iteration outside it, %", "percent"),
+            Column("graph_seconds", "MXNet's part of it, s", "s"),
+            Column("overhead", "outside that, %", "percent"),
         ),
     ),
     "torch": Section(

@@ -17,7 +17,8 @@ import pytest
 
 import model_zoo
 from benchmarks import against_torch, bf16, descents, memory, ours, quality, tables
-from benchmarks.contenders import refusal
+from benchmarks.child import EndOfTurns
+from benchmarks.contenders import BARE, refusal
 from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
 from benchmarks.processes import WARM_UP, Child, ChildFailed, alternate, once, ratios, summary
 from benchmarks.roofline import convolution_flops
@@ -25,7 +26,8 @@ from benchmarks.scaling import thread_counts
 from benchmarks.sections import SECTIONS
 from benchmarks.setting import Setting
 from neural_style_mmd import precision
-from neural_style_mmd.setting import prepare
+from neural_style_mmd._mxnet import mx
+from neural_style_mmd.objective import Objective
 from reproduce.figures import read_grid
 
 ROOT = Path(__file__).parent.parent
@@ -156,6 +158,44 @@ def test_a_section_that_failed_or_was_skipped_says_so():
     assert "skipped: no torch" in tables.plain("Title", COLUMNS, {"rows": [], "skipped": "no torch"})
 
 
+# What an iteration takes beside MXNet
+
+
+def iterated(folder, requests, precision="float32"):
+    """What ours.iterate answers to `requests`."""
+    answers, left = [], iter(requests)
+
+    def turn(answer):
+        answers.append(answer)
+        for request in left:
+            return request
+        raise EndOfTurns
+
+    with pytest.raises(EndOfTurns):
+        ours.iterate(turn, "linear", **small(folder).pictures(), precision=precision)
+    assert answers[0] == "ready"
+    return answers[1:]
+
+
+def test_mxnets_part_is_that_of_the_last_whole_iteration_without_what_lies_outside(tmp_path, monkeypatch):
+    """A pause of 0.1 s within MXNet's forward pass, one of 0.3 s in the draw of pairs."""
+    forward, draw = mx.executor.Executor.forward, Objective._draw_pairs
+    monkeypatch.setattr(mx.executor.Executor, "forward", lambda *each, **named: sleep(0.1) or forward(*each, **named))
+    monkeypatch.setattr(Objective, "_draw_pairs", lambda *each: sleep(0.3) or draw(*each))
+    whole, graph, bare, again, graph_again = iterated(tmp_path, [ours.WHOLE, ours.GRAPH, BARE, ours.WHOLE, ours.GRAPH])
+    assert graph >= 0.1 and graph_again >= 0.1 and bare >= 0.1
+    assert whole - graph >= 0.3 and again - graph_again >= 0.3
+
+
+@pytest.mark.parametrize(("name", "size"), [("float32", 4), pytest.param("bf16", 2, marks=needs_bf16)])
+def test_what_is_timed_runs_in_the_precision_that_is_measured(name, size, tmp_path, monkeypatch):
+    """The executor's own arguments say it: a bfloat16 has half the bytes."""
+    watched = []
+    monkeypatch.setattr(ours.GraphClock, "watch", lambda clock, objective: watched.extend(objective._parts))
+    iterated(tmp_path, [ours.WHOLE], name)
+    assert np.dtype(watched[0].executor.arg_dict["conv1_2_weight"].dtype).itemsize == size
+
+
 # The command line
 
 
@@ -203,17 +243,6 @@ def test_on_a_cpu_without_bfloat16_its_section_says_so_and_float32_is_measured_a
     result = bf16.measure(small(tmp_path))
     assert result["rows"] == [] and "avx512_bf16" in result["skipped"]
     assert refusal("float32") is None
-
-
-@needs_bf16
-def test_the_bound_graph_is_in_the_precision_that_is_measured(tmp_path):
-    """The executor's own arguments say it: a bfloat16 has half the bytes."""
-    pictures = small(tmp_path).pictures()
-    for name, size in (("float32", 4), ("bf16", 2)):
-        setting = prepare(**pictures, config=ours.settings("linear", pictures["content"], name))
-        ours._graph(setting)()
-        weight = setting.objective._parts[0].executor.arg_dict["conv1_2_weight"]
-        assert np.dtype(weight.dtype).itemsize == size
 
 
 @needs_bf16
