@@ -7,6 +7,7 @@ from typing import Any
 
 from neural_style_mmd.threads import VARIABLE, usable_cores
 
+from .contenders import BARE
 from .ours import WHOLE
 from .processes import Child, alternate, ratios, summary
 from .setting import Setting
@@ -16,12 +17,14 @@ REFERENCE = 512  # pixels of the long edge
 
 def sizes(setting: Setting) -> dict[str, Any]:
     """Rows of {"method", "width", "height", "seconds", "per_megapixel", "relative"}: 4:3, each against the reference.
+    The bare network's come first.
 
     relative: the cost of a pixel over that of the reference's, 512 where it is among the sizes, else the first.
     """
     reference = REFERENCE if REFERENCE in setting.sizes else setting.sizes[0]
+    methods = (BARE, *(setting.methods or ("linear",)))
     return {
-        "rows": [row for method in setting.methods or ("linear",) for row in _method_sizes(setting, method, reference)],
+        "rows": [row for method in methods for row in _method_sizes(setting, method, reference)],
         "notes": [f"relative to {reference} pixels"],
     }
 

@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 
 import model_zoo
-from benchmarks import against_torch, bf16, descents, memory, ours, quality, tables
+from benchmarks import against_torch, bf16, descents, memory, ours, quality, scaling, tables
 from benchmarks.child import EndOfTurns
 from benchmarks.contenders import BARE, refusal
 from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
 from benchmarks.processes import WARM_UP, Child, ChildFailed, alternate, once, ratios, summary
 from benchmarks.roofline import convolution_flops
-from benchmarks.scaling import thread_counts
 from benchmarks.sections import SECTIONS
 from benchmarks.setting import Setting
 from neural_style_mmd import precision
@@ -84,7 +83,7 @@ def test_contenders_alternate_and_the_first_rounds_do_not_count():
 
 @pytest.mark.parametrize("cores, counts", [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
 def test_threads_are_powers_of_two_and_all_cores(cores, counts):
-    assert thread_counts(cores) == counts
+    assert scaling.thread_counts(cores) == counts
 
 
 def test_the_grid_is_one_of_the_pipeline(tmp_path):
@@ -194,6 +193,11 @@ def test_what_is_timed_runs_in_the_precision_that_is_measured(name, size, tmp_pa
     monkeypatch.setattr(ours.GraphClock, "watch", lambda clock, objective: watched.extend(objective._parts))
     iterated(tmp_path, [ours.WHOLE], name)
     assert np.dtype(watched[0].executor.arg_dict["conv1_2_weight"].dtype).itemsize == size
+
+
+def test_sizes_are_those_of_the_bare_network_too(tmp_path):
+    rows = scaling.sizes(small(tmp_path))["rows"]
+    assert [(row["method"], row["width"], row["height"]) for row in rows] == [("bare", 32, 24), ("linear", 32, 24)]
 
 
 # The command line
