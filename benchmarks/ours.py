@@ -88,7 +88,7 @@ def iterate(turn: Turn, methods: str, content: str, style: str, precision: str =
 
 
 class GraphClock:
-    """seconds: those of an objective's executors, from the begin of each forward until its gradient is there."""
+    """seconds: those of an objective's executors, from the start of each forward until its gradient is there."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
