@@ -63,7 +63,7 @@ def main(sections: tuple[str, ...], json_path: Path | None, markdown_path: Path 
     """Measure this package on this machine. SECTION: iterations, torch, bf16, roofline, stages, memory, sizes, threads,
     grid; all these by default. quality, the preset fast against 500 iterations of three optimizers, is measured only
     where it is named: a row takes minutes, the 24 of them an hour or more, and at full size (--edge 512) far longer,
-    against one alone (--against adam) some 20 minutes each."""
+    against one alone (--against adam) about half an hour each."""
     try:
         _check(choices, [path for path in (json_path, markdown_path) if path is not None])
         choose_threads(None)
