@@ -11,7 +11,7 @@ from .processes import once, ratios, summary
 from .setting import DISTINCT_METHODS, Setting
 
 MOST_RUNS = 2  # peaks hardly vary
-FAST_ITERATIONS = 4  # from the second on BFGS keeps a step and what it measured
+FAST_ITERATIONS = 4  # from the second on the optimizer keeps a velocity and what it measured
 
 
 def measure(setting: Setting) -> dict[str, Any]:

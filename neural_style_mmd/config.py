@@ -17,8 +17,8 @@ from model_zoo.vgg19 import require_layers
 from .presets import PRESETS, RELEASE_BETA_PRIME
 
 METHODS = ("linear", "poly", "gaussian", "bn", "gram")  # paper, section 4, and the Gram loss it starts from
-LBFGS, MEMORYLESS_BFGS = "lbfgs", "memoryless-bfgs"
-OPTIMIZERS = ("sgd", "nag", "adam", LBFGS, MEMORYLESS_BFGS)
+LBFGS, PRECONDITIONED_NAG = "lbfgs", "preconditioned-nag"
+OPTIMIZERS = ("sgd", "nag", "adam", LBFGS, PRECONDITIONED_NAG)
 POOLING = ("avg", "max")
 FLOAT32, BF16 = PRECISIONS = ("float32", "bf16")
 PAIRS, BLOCKS = ESTIMATORS = ("pairs", "blocks")
@@ -105,7 +105,7 @@ class TransferConfig:
     init_amplitude: float = _choice("The noise is uniform within plus and minus this, of a range 0 to 255.")
     seed: int = _choice("Seed of the start, of the Gaussian method's pairs and of the calibration's noise.")
     optimizer: str = _choice(
-        f"One of {', '.join(OPTIMIZERS)}. The last remembers one step, and measures the curvature of each pixel."
+        f"One of {', '.join(OPTIMIZERS)}. The last is nag in units of the curvature that it measures at each pixel."
     )
     learning_rate: float = _choice(
         "Learning rate; 0 means the optimizer's own: "
@@ -118,6 +118,10 @@ class TransferConfig:
     decay_every: int = _choice("Updates between two reductions of the learning rate; 0 for none.")
     lbfgs_restart: int = _choice(
         "Iterations after which lbfgs forgets its steps and starts anew; a checkpoint of it falls there alone."
+    )
+    horizon: int = _choice(
+        "Iterations in which the rate of preconditioned-nag rises and falls; after them it stays low. For a longer run "
+        "give it the value of --iterations."
     )
     step_scale: float = _choice(
         "Factor on the whole objective before a step; 0 is measured: its gradient then has norm 3HW where beta' is "
@@ -276,7 +280,7 @@ _LIMITS = tuple(
         (_NOT_NEGATIVE, ("stop_after",)),
         (_NOT_NEGATIVE, ("init_amplitude", "step_scale", "denoise")),
         (_POSITIVE, ("beta_prime", "decay_factor", "content_factor", "bandwidth")),
-        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart")),
+        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart", "horizon")),
         (_BELOW_1, ("momentum",)),
         (_WHITE, ("input_range",)),
     )

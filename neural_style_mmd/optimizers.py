@@ -1,4 +1,4 @@
-"""SGD, NAG and Adam of MXNet, SciPy's L-BFGS and a memoryless BFGS behind one signature: `minimise`.
+"""SGD, NAG and Adam of MXNet, SciPy's L-BFGS and a preconditioned NAG behind one signature: `minimise`.
 
 What the paper leaves open is the MXNet example's: SGD with rate 1e-3, momentum 0.9, weight decay 5e-4, the rate times
 0.9 every 80 updates, the gradient's norm clipped at 3HW.
@@ -14,15 +14,15 @@ import numpy as np
 
 from ._mxnet import mx
 from .checkpoint import State
-from .config import LBFGS, MEMORYLESS_BFGS, TransferConfig
+from .config import LBFGS, PRECONDITIONED_NAG, TransferConfig
 from .evaluation import FIXED_DRAW, Evaluation, norm
-from .memoryless_bfgs import MemorylessBfgs
+from .preconditioned_nag import PreconditionedNag
 from .threads import one_blas_thread
 
 ONE_DRAW = FIXED_DRAW + 1
-"""BFGS needs one function, so it keeps one draw of the Gaussian method's pairs or blocks for the whole run. It is not
-the reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not
-show it."""
+"""L-BFGS and the measured curvature need one function, so they keep one draw of the Gaussian method's pairs or blocks
+for the whole run. It is not the reported objective's: over hundreds of iterations a picture can fit its own pairs, and
+a report on these would not show it."""
 
 Evaluate = Callable[[np.ndarray, int], Evaluation]
 
@@ -33,7 +33,7 @@ class Iterate:
 
     iteration: number of updates done, from 1.
     x: the picture after it, float32 (1, 3, H, W).
-    evaluation: the objective before the update (first-order methods) or after it (BFGS and L-BFGS).
+    evaluation: the objective before the update (MXNet's methods) or after it (preconditioned NAG and L-BFGS).
     draw: the draw of the Gaussian method's pairs that it was evaluated with.
     change: |x_t - x_(t-1)| / |x_t| of the mean-subtracted picture.
     gradient_norm: before clipping, without what is never clipped; clipped: whether it was.
@@ -53,12 +53,12 @@ class Iterate:
 def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]) -> None:
     """Minimise until `on_iterate` returns True, from `state` on.
 
-    evaluate: (picture float32 (1, 3, H, W), draw) -> Evaluation; `draw` is the iteration's number for the first-order
+    evaluate: (picture float32 (1, 3, H, W), draw) -> Evaluation; `draw` is the iteration's number for MXNet's
         methods, and ONE_DRAW for the others.
-    A first-order method never ends by itself; the others end with an iterate of change 0 when the line search finds
-    nothing lower.
+    MXNet's methods never end by themselves; the others end with an iterate of change 0, L-BFGS when its line search
+    finds nothing lower, preconditioned NAG when a step is too short for float32.
     """
-    _RUNS.get(config.optimizer, _first_order)(evaluate, state, config, on_iterate)
+    _RUNS.get(config.optimizer, _by_mxnet)(evaluate, state, config, on_iterate)
 
 
 def clip_norm(gradient: np.ndarray, limit: float) -> tuple[np.ndarray, float, bool]:
@@ -69,9 +69,7 @@ def clip_norm(gradient: np.ndarray, limit: float) -> tuple[np.ndarray, float, bo
     return gradient, length, False
 
 
-def _first_order(
-    evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]
-) -> None:
+def _by_mxnet(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]) -> None:
     optimizer = _mxnet_optimizer(config, state.iteration)
     slots = optimizer.create_state(0, mx.nd.array(state.x))
     for name, array in _named(slots).items():
@@ -147,13 +145,13 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
         except _Stop:
             return
         if run.iteration == stretch.iteration:  # the line search failed from a fresh start
-            on_iterate(_nothing_lower(run.iteration, stretch.x.astype(np.float32), run.last))
+            on_iterate(_end(run.iteration, stretch.x.astype(np.float32), run.last))
             return
         stretch = run.end()
 
 
-def _nothing_lower(iteration: int, x: np.ndarray, evaluation: Evaluation) -> Iterate:
-    """The last iterate, after `iteration`, of a method that finds nothing lower than `x`."""
+def _end(iteration: int, x: np.ndarray, evaluation: Evaluation) -> Iterate:
+    """The last iterate, after `iteration`, of a method that stays at `x`."""
     return Iterate(iteration + 1, x, evaluation, ONE_DRAW, 0.0, norm(evaluation.gradient), False, lambda: None)
 
 
@@ -215,28 +213,34 @@ class _Stretch:
         return point.reshape(self._shape) * self._unit
 
 
-def _memoryless_bfgs(
+def _preconditioned_nag(
     evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]
 ) -> None:
-    descent = MemorylessBfgs(lambda x: evaluate(x, ONE_DRAW), state.x, config.seed, state.slots)
-    ended, iteration = False, state.iteration
+    descent = PreconditionedNag(
+        lambda x: evaluate(x, ONE_DRAW),
+        state.x,
+        state.iteration,
+        seed=config.seed,
+        horizon=config.horizon,
+        slots=state.slots,
+    )
+    ended = False
     while not ended:
         before = descent.x
         if not descent.advance():
-            on_iterate(_nothing_lower(iteration, descent.x, descent.evaluation))
+            on_iterate(_end(descent.done, descent.x, descent.evaluation))
             return
-        iteration += 1
         x, evaluation, change = descent.x, descent.evaluation, _relative_change(descent.x, before)
-        length, resume_from = norm(evaluation.gradient), partial(_state_of, descent, iteration)
-        ended = on_iterate(Iterate(iteration, x, evaluation, ONE_DRAW, change, length, False, resume_from))
+        length, resume_from = norm(evaluation.gradient), partial(_state_of, descent)
+        ended = on_iterate(Iterate(descent.done, x, evaluation, ONE_DRAW, change, length, False, resume_from))
 
 
-def _state_of(descent: MemorylessBfgs, iteration: int) -> State:
+def _state_of(descent: PreconditionedNag) -> State:
     """Made when it is asked for: it would keep what the descent lets go."""
-    return State(descent.x, iteration, descent.slots())
+    return State(descent.x, descent.done, descent.slots())
 
 
-_RUNS = {LBFGS: _lbfgs, MEMORYLESS_BFGS: _memoryless_bfgs}
+_RUNS = {LBFGS: _lbfgs, PRECONDITIONED_NAG: _preconditioned_nag}
 """Optimizer -> its loop, where that is not the one of MXNet's optimizers."""
 
 

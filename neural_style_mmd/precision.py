@@ -67,8 +67,8 @@ def rule(precision: str, config: TransferConfig, trace: Sequence[Mapping[str, An
 
 
 def continues(precision: str, outcome: Outcome | None) -> bool:
-    """Whether the run goes on when the iterations in `precision` have ended with `outcome` (None: BFGS found nothing
-    lower)."""
+    """Whether the run goes on when the iterations in `precision` have ended with `outcome` (None: the optimizer ended
+    by itself)."""
     return precision == BF16 and outcome in (*_ENDS_BF16, None)
 
 

@@ -29,7 +29,7 @@ class Progress:
     """What `on_iterate` is told after each update.
 
     total: the weighted objective, and summands: the weighted terms that it is the sum of; terms: the unweighted terms,
-        by the same names. All are those before the update (after it for BFGS and L-BFGS).
+        by the same names. All are those before the update (after it for preconditioned NAG and L-BFGS).
     change: |x_t - x_(t-1)| / |x_t|. seconds: of optimisation so far. image(): the picture now, uint8 (H, W, 3).
     x: the same before it is rounded and clipped, float32 (1, 3, H, W), RGB of range 0 to 255 minus the mean colour.
     """
@@ -179,7 +179,7 @@ class _Run:
         except KeyboardInterrupt:
             self._outcome = Outcome.INTERRUPTED
         self._checkpointer.write()
-        return self._outcome or Outcome.SMALL_CHANGE  # BFGS or L-BFGS found nothing lower
+        return self._outcome or Outcome.SMALL_CHANGE  # the optimizer ended by itself
 
     def _iterate_in(self, each: str) -> None:
         """The iterations in one precision, from self._state; none where the run has ended already."""

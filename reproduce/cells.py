@@ -35,7 +35,7 @@ _NOT_IN_RECIPE = (
         "init_amplitude",
     ),
     *("optimizer", "learning_rate", "momentum", "weight_decay", "decay_factor", "decay_every", "clip", "step_scale"),
-    *("lbfgs_restart", "estimator", "fusion_rule", "rounding", "denoise"),
+    *("lbfgs_restart", "horizon", "estimator", "fusion_rule", "rounding", "denoise"),
 )
 """beta' is measured at one point, before the first step. Listed is what cannot matter, so that a new setting counts."""
 

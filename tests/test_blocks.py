@@ -234,7 +234,7 @@ def test_use_goes_to_blocks_and_back_to_the_same_bits(pictures, network):
     np.testing.assert_array_equal(before.gradient, after.gradient)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs", "memoryless-bfgs"])
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs", "preconditioned-nag"])
 def test_a_killed_transfer_goes_on_with_the_same_bits(optimizer, pictures, network, tmp_path):
     choices = {"method": ("gaussian", "bn"), "estimator": "blocks", "optimizer": optimizer, "lbfgs_restart": 4}
     config = small_config(**choices, iterations=10)

@@ -234,7 +234,7 @@ def first_steps(pictures, **changes):
 
 def test_alpha_and_gamma_scaled_together_change_nothing(pictures):
     """Only their ratio is a choice; Eq. 3's scale is not."""
-    for optimizer in ("sgd", "lbfgs", "memoryless-bfgs"):
+    for optimizer in ("sgd", "lbfgs", "preconditioned-nag"):
         one = first_steps(pictures, optimizer=optimizer, alpha=1.0, gamma=2.0)
         hundred = first_steps(pictures, optimizer=optimizer, alpha=100.0, gamma=200.0)
         np.testing.assert_allclose(hundred, one, rtol=1e-3)

@@ -36,7 +36,7 @@ def assert_same(result, whole):
 
 @pytest.mark.parametrize(
     ("optimizer", "at"),
-    [("sgd", 4), ("nag", 4), ("adam", 4), ("memoryless-bfgs", 4), ("lbfgs", 7), ("lbfgs", 25), ("lbfgs", 29)],
+    [("sgd", 4), ("nag", 4), ("adam", 4), ("preconditioned-nag", 4), ("lbfgs", 7), ("lbfgs", 25), ("lbfgs", 29)],
 )
 def test_an_interrupted_run_goes_on_with_the_same_bits(optimizer, at, pictures, tmp_path):
     """The gaussian method, so that the random state counts; a reduction of the rate lies on either side."""

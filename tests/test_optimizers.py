@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy
 
-from neural_style_mmd.config import LBFGS, MEMORYLESS_BFGS, OPTIMIZERS, TransferConfig
+from neural_style_mmd.config import LBFGS, OPTIMIZERS, PRECONDITIONED_NAG, TransferConfig
 from neural_style_mmd.evaluation import FIXED_DRAW, Evaluation
 from neural_style_mmd.optimizers import State, clip_norm, minimise
 
@@ -173,7 +173,7 @@ def test_iterates_tell_number_change_and_gradient_norm(optimizer):
         assert iterate.iteration == number
         change = np.linalg.norm(iterate.x - x) / np.linalg.norm(iterate.x)
         assert iterate.change == pytest.approx(change, rel=1e-4)
-        at = iterate.x if optimizer in (LBFGS, MEMORYLESS_BFGS) else x
+        at = iterate.x if optimizer in (LBFGS, PRECONDITIONED_NAG) else x
         assert iterate.gradient_norm == pytest.approx(np.linalg.norm(gradient_at(at.astype(float))), rel=1e-4, abs=1e-4)
         assert iterate.clipped == (optimizer in ("sgd", "nag", "adam") and iterate.gradient_norm > START.size)
         x = iterate.x.astype(np.float64)

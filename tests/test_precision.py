@@ -162,7 +162,7 @@ def test_the_objective_is_calibrated_and_reported_in_float32(pictures):
 @pytest.mark.parametrize(
     ("optimizer", "at"),
     [
-        *((optimizer, at) for optimizer in ("sgd", "memoryless-bfgs") for at in (9, 10, 11)),
+        *((optimizer, at) for optimizer in ("sgd", "preconditioned-nag") for at in (9, 10, 11)),
         ("adam", 10),
         ("lbfgs", 7),
         ("lbfgs", 26),

@@ -105,7 +105,7 @@ def test_time_limit(pictures):
     assert result.record["iterations"] == 1
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs", "memoryless-bfgs"])
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs", "preconditioned-nag"])
 def test_interrupted_keeps_the_last_whole_picture(optimizer, pictures):
     frames = []
 

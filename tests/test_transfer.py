@@ -105,7 +105,7 @@ def test_the_reported_objective_is_that_of_the_fixed_draw(pictures):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "draws"), [("sgd", [1, 2, 3]), ("lbfgs", [1, 1, 1]), ("memoryless-bfgs", [1, 1, 1])]
+    ("optimizer", "draws"), [("sgd", [1, 2, 3]), ("lbfgs", [1, 1, 1]), ("preconditioned-nag", [1, 1, 1])]
 )
 def test_the_trace_tells_the_draw_of_each_of_its_values(optimizer, draws, pictures):
     """The objective at the same picture with the same draw has the same value."""
@@ -287,7 +287,7 @@ def test_total_variation_smooths(pictures):
         ({"method": ("bn", "BN")}, "named twice"),
         ({"layers": ("relu9_1",)}, "unknown layer 'relu9_1'; the layers are relu1_1"),
         ({"content_layer": "conv4_2"}, "unknown layer 'conv4_2'"),
-        ({"optimizer": "rmsprop"}, "unknown optimizer 'rmsprop'; known are sgd, nag, adam, lbfgs, memoryless-bfgs"),
+        ({"optimizer": "rmsprop"}, "unknown optimizer 'rmsprop'; known are sgd, nag, adam, lbfgs, preconditioned-nag"),
         ({"pooling": "mean"}, "unknown pooling 'mean'; known are avg, max"),
         ({"preset": "best"}, "unknown preset"),
         ({"fusion": (0.5, 0.5)}, "fusion has 2 numbers, expected 1"),
@@ -299,6 +299,7 @@ def test_total_variation_smooths(pictures):
         ({"size": 0}, "size is 0; allowed is 1 or more"),
         ({"iterations": 0}, "iterations is 0"),
         ({"lbfgs_restart": 0}, "lbfgs_restart is 0; allowed is 1 or more"),
+        ({"horizon": 0}, "horizon is 0; allowed is 1 or more"),
         ({"momentum": 1.0}, "momentum is 1; allowed is from 0 to below 1"),
         ({"beta_prime": (0.0,)}, "beta_prime is 0; allowed is more than 0"),
         ({"init": "content", "alpha": 0.0}, "init is content, but alpha is 0"),

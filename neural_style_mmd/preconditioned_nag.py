@@ -1,0 +1,109 @@
+"""Nesterov's accelerated gradient on a diagonal that is measured anew after each step. In NumPy, float32.
+
+Ours; neither the paper nor the release has it. The method is Nesterov's (Soviet Mathematics Doklady 27, 1983), in the
+form of MXNet's NAG, whose picture is the point where the next gradient is taken; each entry's gradient is divided by
+its measured curvature. MXNet's optimizers take no such diagonal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from .curvature import Curvature, probe
+from .evaluation import Evaluation
+
+RATES = ((0.0, 0.5), (0.25, 1.0), (0.9, 1.0), (1.0, 0.02))
+"""(Share of the horizon, rate), with straight lines between. At 1 a direction that curves as measured is stable, which
+ends at 4 / 3; before much is measured less is safer. The fall takes away what the last steps scatter."""
+MOST_MOMENTUM = 0.95
+REMEMBERED = 10
+"""No step leads higher than the highest of so many objectives before it: the non-monotone rule of Grippo, Lampariello
+and Lucidi (SIAM Journal on Numerical Analysis 23, 1986). With momentum an objective rises now and then."""
+SHORTER, MOST_TRIALS = np.float32(0.25), 20
+
+
+def rate(step: int, horizon: int) -> float:
+    """Of step `step`, from 0, in units of gradient / curvature; the last of RATES from step horizon - 1 on."""
+    shares, rates = zip(*RATES, strict=True)
+    return float(np.interp(step / max(horizon - 1, 1), shares, rates))
+
+
+def momentum(step: int) -> float:
+    """Of step `step`, from 0: Nesterov's k / (k + 3), up to MOST_MOMENTUM."""
+    return min(step / (step + 3), MOST_MOMENTUM)
+
+
+class PreconditionedNag:
+    """A descent from `x`, float32 (1, 3, H, W), after `done` steps, one step at a time.
+
+    evaluate: picture -> the objective there.
+    seed: of the random step by which the curvature is measured before the first.
+    horizon: see rate().
+    slots: what `slots` gave at `x`, to go on with the same bits; nothing at the start.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[np.ndarray], Evaluation],
+        x: np.ndarray,
+        done: int,
+        *,
+        seed: int,
+        horizon: int,
+        slots: Mapping[str, np.ndarray],
+    ) -> None:
+        self._evaluate, self._seed, self._horizon = evaluate, seed, horizon
+        self.x, self.done = x, done
+        self.evaluation = evaluate(x)
+        """The objective at `x`."""
+        self._totals = slots.get("totals", np.array([self.evaluation.total]))
+        self._velocity = slots.get("velocity")
+        self._curvature = Curvature(slots["steps"], slots["changes"]) if "steps" in slots else None
+
+    def slots(self) -> dict[str, np.ndarray]:
+        """What to go on with from `x` as it is now; the arrays are not written into later."""
+        if self._velocity is None or self._curvature is None:
+            return {}
+        measured = {"steps": self._curvature.steps, "changes": self._curvature.changes}
+        return measured | {"velocity": self._velocity, "totals": self._totals}
+
+    def advance(self) -> bool:
+        """One step; False, and none, where it is too short for float32.
+
+        A step that leads too high is shortened, and the velocity with it.
+        """
+        gradient = self.evaluation.whole_gradient
+        velocity, step = self._next(gradient)
+        for _ in range(MOST_TRIALS):
+            x = self.x + step
+            if np.array_equal(x, self.x):
+                return False
+            evaluation = self._evaluate(x)
+            if evaluation.total <= self._totals.max():
+                break
+            velocity, step = SHORTER * velocity, SHORTER * step
+        else:
+            return False
+        if self._curvature is None:  # the probe serves the first step alone
+            self._curvature = Curvature.unknown(x.shape)
+        self._curvature.add(x - self.x, evaluation.whole_gradient - gradient)
+        self.x, self.evaluation, self._velocity = x, evaluation, velocity
+        self._totals = np.append(self._totals, evaluation.total)[-REMEMBERED:]
+        self.done += 1
+        return True
+
+    def _next(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """v_k = m v_(k-1) + u, and the step m v_k + u, where u = -rate g / h and m is the momentum."""
+        own = gradient / (self._curvature.estimate() if self._curvature else self._probed(gradient))
+        own *= np.float32(-rate(self.done, self._horizon))
+        share = np.float32(momentum(self.done))
+        velocity = own if self._velocity is None else share * self._velocity + own
+        return velocity, share * velocity + own
+
+    def _probed(self, gradient: np.ndarray) -> np.ndarray:
+        """The curvature by one random step."""
+        curvature, step = Curvature.unknown(self.x.shape), probe(self.x.shape, self._seed)
+        curvature.add(step, self._evaluate(self.x + step).whole_gradient - gradient)
+        return curvature.estimate()

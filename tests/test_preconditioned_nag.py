@@ -1,0 +1,289 @@
+"""--optimizer preconditioned-nag: the curvature that it measures, its schedule, and the way down.
+
+Against the method's definition in float64 and quadratics whose curvature is known.
+"""
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.ndimage import convolve
+from small_transfer import small_config
+
+from neural_style_mmd import TransferConfig, transfer
+from neural_style_mmd.checkpoint import load
+from neural_style_mmd.curvature import PROBE, Curvature, probe
+from neural_style_mmd.evaluation import Evaluation
+from neural_style_mmd.optimizers import State, minimise
+from neural_style_mmd.preconditioned_nag import momentum, rate
+
+SHAPE = (1, 3, 24, 32)
+ROW = np.linspace(0, 1, SHAPE[3])
+SMOOTH = np.broadcast_to(0.2 * 30**ROW, SHAPE).astype(np.float32)  # from 0.2 on the left to 6 on the right
+MINIMUM = np.random.default_rng(0).normal(0, 30, SHAPE)
+START = np.zeros(SHAPE, np.float32)
+
+
+def quadratic(x, draw):
+    difference = x.astype(np.float64) - MINIMUM
+    total = float((SMOOTH * difference**2).sum() / 2)
+    return Evaluation({"all": total}, total, (SMOOTH * difference).astype(np.float32))
+
+
+def waves(x, draw):
+    """A quadratic with ripples, which curve it up and down."""
+    plain, phase = quadratic(x, draw), x.astype(np.float64) / 7
+    return Evaluation(
+        plain.terms,
+        plain.total + float(40 * np.sin(phase).sum()),
+        plain.gradient + (40 / 7 * np.cos(phase)).astype(np.float32),
+    )
+
+
+def scaled_by(factor, evaluation):
+    return Evaluation(evaluation.terms, factor * evaluation.total, np.float32(factor) * evaluation.gradient)
+
+
+def run(steps, evaluate=quadratic, state=None, collect=None, **choices):
+    """The first `steps` iterates, of the horizon that the presets have; `collect` gets the points of evaluation."""
+    found = []
+
+    def watched(x, draw):
+        if collect is not None:
+            collect.append(x.copy())
+        return evaluate(x, draw)
+
+    def on_iterate(iterate):
+        found.append(iterate)
+        return len(found) == steps
+
+    config = TransferConfig(**{"optimizer": "preconditioned-nag"} | choices)
+    minimise(watched, state or State(START), config, on_iterate)
+    return found
+
+
+# The curvature that is measured
+
+
+def test_the_estimate_is_the_root_of_the_changes_squares_over_those_of_the_steps_blurred():
+    step, curvature = probe(SHAPE, 0), Curvature.unknown(SHAPE)
+    curvature.add(step, SMOOTH * step)
+    blur = np.outer([1, 8, 1], [1, 8, 1])[None, None] / 100
+    h = np.sqrt(convolve(SMOOTH.astype(np.float64) ** 2, blur, mode="nearest"))  # a probe is as long in each entry
+    np.testing.assert_allclose(curvature.estimate(), h, rtol=1e-5)
+    np.testing.assert_allclose(curvature.estimate()[..., 1:-1], SMOOTH[..., 1:-1], rtol=0.02)
+
+
+def test_it_is_the_same_from_steps_of_any_length_and_from_several():
+    curvature = Curvature.unknown(SHAPE)
+    for seed, length in ((1, 0.01), (2, 1.0), (3, 50.0)):
+        step = length * np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
+        curvature.add(step, SMOOTH * step)
+    np.testing.assert_allclose(curvature.estimate()[..., 1:-1], SMOOTH[..., 1:-1], rtol=0.12)
+
+
+def test_a_step_counts_0_9_of_the_one_after_it_however_long_it_is():
+    """Two steps that met functions of other curvatures, 1 and 3."""
+    step, curvature = probe(SHAPE, 0), Curvature.unknown(SHAPE)
+    curvature.add(100 * step, 1.0 * 100 * step)
+    curvature.add(step, 3.0 * step)
+    np.testing.assert_allclose(curvature.estimate(), np.sqrt((0.9 * 1 + 9) / (0.9 + 1)), rtol=1e-5)
+
+
+def test_an_entry_that_nothing_moves_keeps_a_bound_and_a_flat_function_gives_1():
+    step, hole = probe(SHAPE, 0), np.ones(SHAPE, np.float32)
+    hole[..., :10] = 0
+    curvature, flat = Curvature.unknown(SHAPE), Curvature.unknown(SHAPE)
+    curvature.add(step, hole * step)
+    flat.add(step, 0 * step)
+    estimate = curvature.estimate()
+    assert estimate[..., 0] == pytest.approx(0.01) and estimate[..., -1] == pytest.approx(1.0)
+    assert np.all(flat.estimate() == 1) and np.all(Curvature.unknown(SHAPE).estimate() == 1)
+
+
+def test_the_probe_is_plus_or_minus_three_grey_levels_and_seeded():
+    np.testing.assert_array_equal(np.abs(probe(SHAPE, 0)), PROBE)
+    np.testing.assert_array_equal(probe(SHAPE, 7), probe(SHAPE, 7))
+    assert 0.4 < (probe(SHAPE, 0) > 0).mean() < 0.6
+    assert (probe(SHAPE, 0) != probe(SHAPE, 1)).any()
+
+
+# The schedule
+
+
+def test_the_rate_rises_in_a_quarter_of_the_horizon_stays_and_falls_in_the_last_tenth():
+    rates = [rate(step, 101) for step in range(101)]
+    assert rates[0] == 0.5 and rates[25:91] == [1.0] * 66
+    assert rates[10] == pytest.approx(0.7) and rates[95] == pytest.approx(0.51)
+    assert rates[-1] == rate(101, 101) == rate(500, 101) == 0.02
+    assert all(0.02 <= rate(step, horizon) <= 1 for horizon in (1, 2, 3) for step in range(5))
+
+
+def test_the_momentum_is_nesterovs_up_to_0_95():
+    assert [momentum(step) for step in (0, 1, 3, 27)] == [0, 1 / 4, 1 / 2, 27 / 30]
+    assert momentum(57) == pytest.approx(0.95) and momentum(58) == momentum(10**6) == 0.95
+
+
+# The way down
+
+
+def test_the_steps_are_nesterovs_in_units_of_the_curvature_that_was_measured():
+    """Written out in float64 from the definition, Curvature's estimate alone taken from the package."""
+    found = run(8, waves, horizon=10, collect=(points := []))
+    x, velocity, measured = START.astype(np.float64), 0.0, Curvature.unknown(SHAPE)
+    for step, iterate in enumerate(found):
+        before = Curvature.unknown(SHAPE)
+        if step == 0:
+            before.add(probe(SHAPE, 0), waves(probe(SHAPE, 0), 1).gradient - waves(START, 1).gradient)
+        h = (before if step == 0 else measured).estimate()
+        r = np.interp(step, [0, 9 / 4, 9 * 0.9, 9], [0.5, 1, 1, 0.02])
+        m = min(0.95, step / (step + 3))
+        u = -r * waves(x, 1).gradient / h
+        velocity = m * velocity + u
+        x = x + u + m * velocity
+        np.testing.assert_allclose(iterate.x, x, rtol=1e-4, atol=1e-3)
+        last = points[step + 1] if step else START  # START, the probe, then the iterates
+        measured.add(iterate.x - last, waves(iterate.x, 1).gradient - waves(last, 1).gradient)
+
+
+def test_it_reports_the_objective_and_draw_that_each_update_has():
+    draws = []
+
+    def evaluate(x, draw):
+        draws.append(draw)
+        return waves(x, draw)
+
+    found = run(20, evaluate)
+    assert set(draws) == {1} == {iterate.draw for iterate in found}
+    assert [iterate.evaluation.total for iterate in found] == [waves(iterate.x, 1).total for iterate in found]
+    assert [iterate.iteration for iterate in found] == list(range(1, 21))
+
+
+def test_the_start_and_a_probe_are_evaluated_and_then_each_iterate_once():
+    found = run(6, waves, collect=(points := []))
+    np.testing.assert_array_equal(points[0], START)
+    np.testing.assert_array_equal(np.abs(points[1] - START), PROBE)
+    assert len(points) == 2 + 6
+    for point, iterate in zip(points[2:], found, strict=True):
+        np.testing.assert_array_equal(point, iterate.x)
+
+
+def test_it_is_nearer_than_lbfgs_and_nag_where_entries_curve_differently():
+    mine, *others = (
+        np.linalg.norm(run(20, optimizer=name, horizon=20, **choices)[-1].x - MINIMUM)
+        for name, choices in (
+            ("preconditioned-nag", {}),
+            ("lbfgs", {}),
+            ("nag", {"learning_rate": 0.1, "weight_decay": 0.0}),  # 0.25, 4 / 3 over 6, is its limit
+        )
+    )
+    assert mine < 0.2 * min(others)
+
+
+def test_the_objectives_scale_changes_nothing():
+    """Gradient and curvature grow alike; a power of 2 rounds nothing."""
+    plain = run(30, waves)[-1]
+    scaled = run(30, lambda x, draw: scaled_by(2.0**20, waves(x, draw)))[-1]
+    np.testing.assert_array_equal(scaled.x, plain.x)
+
+
+def test_it_measures_as_it_goes():
+    """The function becomes another, lower and 50 times as curved on the left, after what the probe saw."""
+    changed = np.where(np.arange(SHAPE[3]) < 16, 50, 1)
+
+    def evaluate(x, draw):
+        there = np.abs(x).max() > PROBE
+        scale, difference = changed if there else 1, x.astype(np.float64) - MINIMUM
+        total = float((scale * SMOOTH * difference**2).sum() / 2) - 1e9 * there
+        return Evaluation({}, total, (scale * SMOOTH * difference).astype(np.float32))
+
+    state = run(10, evaluate)[-1].state()
+    h = Curvature(state.slots["steps"], state.slots["changes"]).estimate()
+    ratio = h[..., 2:14] / (50 * SMOOTH)[..., 2:14]
+    assert 0.6 < ratio.min() and ratio.max() < 1.5
+
+
+@pytest.mark.parametrize("at", [1, 2, 7])
+def test_going_on_from_any_state_gives_the_same_bits_and_measures_nothing_anew(at):
+    whole = run(12, waves)
+    rest = run(12 - at, waves, run(at, waves)[-1].state(), collect=(points := []))
+    assert [iterate.iteration for iterate in rest] == list(range(at + 1, 13))
+    for one, other in zip(whole[at:], rest, strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+    np.testing.assert_array_equal(points[0], whole[at - 1].x)
+    np.testing.assert_array_equal(points[1], whole[at].x)
+
+
+def test_a_state_keeps_its_values_while_the_descent_goes_on():
+    states, copies = [], []
+
+    def on_iterate(iterate):
+        states.append(iterate.state())
+        copies.append({name: array.copy() for name, array in states[-1].slots.items()})
+        return len(states) == 5
+
+    minimise(quadratic, State(START), TransferConfig(optimizer="preconditioned-nag"), on_iterate)
+    for state, copy in zip(states, copies, strict=True):
+        assert state.slots.keys() == copy.keys()
+        for name, array in copy.items():
+            np.testing.assert_array_equal(state.slots[name], array)
+
+
+def quartic(x, draw):
+    """Hardly curved at START, ever more so further on."""
+    difference = x.astype(np.float64) - 1
+    total = float(((difference + 1) ** 4 / 4 - (difference + 1)).sum())
+    return Evaluation({}, total, ((difference + 1) ** 3 - 1).astype(np.float32))
+
+
+def test_a_step_to_above_the_last_ten_objectives_is_shortened():
+    found = run(40, quartic, collect=(points := []), horizon=40)
+    moved = [iterate for iterate in found if iterate.change > 0]
+    totals = [quartic(START, 1).total, *(iterate.evaluation.total for iterate in moved)]
+    assert all(total <= max(totals[max(at - 9, 0) : at + 1]) for at, total in enumerate(totals[1:]))
+    rejected = len(points) - 2 - len(moved)
+    assert 1 <= rejected < 10
+    np.testing.assert_allclose(found[-1].x, 1, atol=1e-3)  # where x^4 / 4 - x is least
+
+
+def test_an_objective_may_rise_within_those_and_a_state_has_them():
+    found = run(30, waves, collect=(points := []), horizon=100)
+    totals = [iterate.evaluation.total for iterate in found]
+    assert any(after > before for before, after in pairwise(totals)) and len(points) == 2 + 30
+    np.testing.assert_array_equal(found[-1].state().slots["totals"], totals[-10:])
+
+
+def test_it_ends_by_itself_where_nothing_low_is_to_be_had():
+    values = iter(range(100))
+    (only,) = run(3, lambda x, draw: Evaluation({}, float(next(values)), np.ones(SHAPE, np.float32)))
+    assert (only.iteration, only.change, only.state()) == (1, 0.0, None)
+    np.testing.assert_array_equal(only.x, START)
+    assert next(values) == 2 + 20
+
+
+def test_it_ends_at_the_minimum_where_a_step_is_too_short_for_float32():
+    found = run(3000, state=State(START), horizon=40)
+    assert len(found) < 3000 and found[-1].change == 0.0 and found[-1].state() is None
+    np.testing.assert_allclose(found[-1].x, MINIMUM, atol=1e-3)
+
+
+def test_it_ends_at_once_where_the_gradient_is_0():
+    (only,) = run(3, lambda x, draw: Evaluation({}, 1.0, np.zeros(SHAPE, np.float32)))
+    assert (only.iteration, only.change, only.state()) == (1, 0.0, None)
+    np.testing.assert_array_equal(only.x, START)
+
+
+# In a transfer
+
+
+def test_a_stopped_transfer_goes_on_with_the_same_bits_from_where_it_stopped(pictures, network, tmp_path):
+    config = small_config(optimizer="preconditioned-nag", stop_change=0.0, iterations=10)
+    whole, path = transfer(*pictures, config, weights=network), tmp_path / "run.ckpt"
+    for until in (3, 5):
+        transfer(*pictures, dataclasses.replace(config, iterations=until), weights=network, checkpoint_path=path)
+        state, _ = load(path)
+        assert state.iteration == until and state.x.dtype == np.float32
+    rest = transfer(*pictures, config, weights=network, checkpoint_path=path)
+    np.testing.assert_array_equal(rest.image, whole.image)
+    assert rest.record["final"] == whole.record["final"]
