@@ -120,8 +120,8 @@ class TransferConfig:
         "Iterations after which lbfgs forgets its steps and starts anew; a checkpoint of it falls there alone."
     )
     horizon: int = _choice(
-        "Iterations in which the rate of preconditioned-nag rises and falls; after them it stays low. For a longer run "
-        "give it the value of --iterations."
+        "Iterations in which the rate of preconditioned-nag rises and falls, after which it stays low; 0 means the "
+        "whole run. A checkpoint goes on with more iterations by the horizon that it was made with."
     )
     step_scale: float = _choice(
         "Factor on the whole objective before a step; 0 is measured: its gradient then has norm 3HW where beta' is "
@@ -216,6 +216,11 @@ class TransferConfig:
         """The learning rate that is used."""
         return self.learning_rate or DEFAULT_LEARNING_RATES[self.optimizer]
 
+    @property
+    def rate_horizon(self) -> int:
+        """The horizon that is used; 0 for an optimizer that has none."""
+        return (self.horizon or self.iterations) if self.optimizer == PRECONDITIONED_NAG else 0
+
     def as_dict(self) -> dict[str, Any]:
         """The whole configuration in JSON's types."""
         return {
@@ -277,10 +282,10 @@ _LIMITS = tuple(
     for limit, names in (
         (_NOT_NEGATIVE, ("fusion", "gamma", "alpha", "poly_c", "layer_weights", "tv_weight", "style_size", "seed")),
         (_NOT_NEGATIVE, ("learning_rate", "weight_decay", "decay_every", "clip", "stop_change", "time_limit")),
-        (_NOT_NEGATIVE, ("stop_after",)),
+        (_NOT_NEGATIVE, ("stop_after", "horizon")),
         (_NOT_NEGATIVE, ("init_amplitude", "step_scale", "denoise")),
         (_POSITIVE, ("beta_prime", "decay_factor", "content_factor", "bandwidth")),
-        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart", "horizon")),
+        (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart")),
         (_BELOW_1, ("momentum",)),
         (_WHITE, ("input_range",)),
     )

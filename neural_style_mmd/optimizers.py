@@ -221,7 +221,7 @@ def _preconditioned_nag(
         state.x,
         state.iteration,
         seed=config.seed,
-        horizon=config.horizon,
+        horizon=config.rate_horizon,
         slots=state.slots,
     )
     ended = False

@@ -17,7 +17,8 @@ from .evaluation import Evaluation
 RATES = ((0.0, 0.5), (0.25, 1.0), (0.9, 1.0), (1.0, 0.02))
 """(Share of the horizon, rate), with straight lines between. At 1 a direction that curves as measured is stable, which
 ends at 4 / 3; before much is measured less is safer. The fall takes away what the last steps scatter."""
-MOST_MOMENTUM = 0.95
+MOST_MOMENTUM = ((0.0, 0.95), (0.9, 0.95), (1.0, 0.8))
+"""(Share of the horizon, momentum), in the same way: or the last steps would be those of the velocity alone."""
 REMEMBERED = 10
 """No step leads higher than the highest of so many objectives before it: the non-monotone rule of Grippo, Lampariello
 and Lucidi (SIAM Journal on Numerical Analysis 23, 1986). With momentum an objective rises now and then."""
@@ -26,13 +27,17 @@ SHORTER, MOST_TRIALS = np.float32(0.25), 20
 
 def rate(step: int, horizon: int) -> float:
     """Of step `step`, from 0, in units of gradient / curvature; the last of RATES from step horizon - 1 on."""
-    shares, rates = zip(*RATES, strict=True)
-    return float(np.interp(step / max(horizon - 1, 1), shares, rates))
+    return _at(step, horizon, RATES)
 
 
-def momentum(step: int) -> float:
+def momentum(step: int, horizon: int) -> float:
     """Of step `step`, from 0: Nesterov's k / (k + 3), up to MOST_MOMENTUM."""
-    return min(step / (step + 3), MOST_MOMENTUM)
+    return min(step / (step + 3), _at(step, horizon, MOST_MOMENTUM))
+
+
+def _at(step: int, horizon: int, schedule: tuple[tuple[float, float], ...]) -> float:
+    shares, values = zip(*schedule, strict=True)
+    return float(np.interp(step / max(horizon - 1, 1), shares, values))
 
 
 class PreconditionedNag:
@@ -98,7 +103,7 @@ class PreconditionedNag:
         """v_k = m v_(k-1) + u, and the step m v_k + u, where u = -rate g / h and m is the momentum."""
         own = gradient / (self._curvature.estimate() if self._curvature else self._probed(gradient))
         own *= np.float32(-rate(self.done, self._horizon))
-        share = np.float32(momentum(self.done))
+        share = np.float32(momentum(self.done, self._horizon))
         velocity = own if self._velocity is None else share * self._velocity + own
         return velocity, share * velocity + own
 

@@ -54,7 +54,7 @@ PAPER: Mapping[str, Choice] = {
     "decay_factor": Choice(0.9, "MXNet example"),
     "decay_every": Choice(80, "MXNet example, run.py"),
     "lbfgs_restart": Choice(25, "ours; so that a run with lbfgs can be resumed, bit for bit"),
-    "horizon": Choice(94, "ours; as many as the iterations of fast"),
+    "horizon": Choice(0, "ours; as many as there are iterations"),
     "step_scale": Choice(0.0, "ours"),
     "clip": Choice(1.0, "MXNet example"),
     "iterations": Choice(500, "paper, 4"),

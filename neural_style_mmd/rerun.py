@@ -52,8 +52,9 @@ def recorded_run(path: Path) -> RecordedRun:
         if record["iterations"] < 1:
             raise InputError(f"{path}: the run ended before its first iteration; there is nothing to repeat")
         inputs = {name: _unchanged(name, entry) for name, entry in record["inputs"].items()}
+        config = TransferConfig.from_dict(record["config"])
         # However the run ended, it made this many iterations, and no clock decides now.
-        config = replace(TransferConfig.from_dict(record["config"]), iterations=record["iterations"], time_limit=0.0)
+        config = replace(config, iterations=record["iterations"], time_limit=0.0, horizon=config.rate_horizon)
         return RecordedRun(inputs.get("content"), inputs["style"], config, record["threads"], record)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

@@ -269,9 +269,9 @@ class _Run:
         limits = ("iterations", "time_limit", "stop_change", "stop_after", "weights", "offline")
         inputs = {name: entry["sha256"] for name, entry in self._setting.inputs.items()}
         elsewhere = (*limits, "init") if "init" in inputs else limits  # wherever the file lies now
-        config = {key: value for key, value in self._setting.config.as_dict().items() if key not in elsewhere}
+        whole = self._setting.config.as_dict() | {"horizon": self._setting.config.rate_horizon}
         return {
-            "config": config,
+            "config": {key: value for key, value in whole.items() if key not in elsewhere},
             "inputs": inputs,
             "weights": self._setting.network["sha256"],
             "numerics_version": record.NUMERICS_VERSION,

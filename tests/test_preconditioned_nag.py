@@ -11,6 +11,7 @@ import pytest
 from scipy.ndimage import convolve
 from small_transfer import small_config
 
+from model_zoo.errors import InputError
 from neural_style_mmd import TransferConfig, transfer
 from neural_style_mmd.checkpoint import load
 from neural_style_mmd.curvature import PROBE, Curvature, probe
@@ -39,6 +40,12 @@ def waves(x, draw):
         plain.total + float(40 * np.sin(phase).sum()),
         plain.gradient + (40 / 7 * np.cos(phase)).astype(np.float32),
     )
+
+
+def quartic(x, draw):
+    """x^4 / 4 - x: not curved at START, ever more so further on."""
+    wide = x.astype(np.float64)
+    return Evaluation({}, float((wide**4 / 4 - wide).sum()), (wide**3 - 1).astype(np.float32))
 
 
 def scaled_by(factor, evaluation):
@@ -120,31 +127,37 @@ def test_the_rate_rises_in_a_quarter_of_the_horizon_stays_and_falls_in_the_last_
     assert all(0.02 <= rate(step, horizon) <= 1 for horizon in (1, 2, 3) for step in range(5))
 
 
-def test_the_momentum_is_nesterovs_up_to_0_95():
-    assert [momentum(step) for step in (0, 1, 3, 27)] == [0, 1 / 4, 1 / 2, 27 / 30]
-    assert momentum(57) == pytest.approx(0.95) and momentum(58) == momentum(10**6) == 0.95
+def test_the_momentum_is_nesterovs_up_to_0_95_and_falls_to_0_8_with_the_rate():
+    assert [momentum(step, 101) for step in (0, 1, 3, 27)] == [0, 1 / 4, 1 / 2, 27 / 30]
+    assert momentum(57, 101) == pytest.approx(0.95) and momentum(58, 101) == momentum(90, 101) == 0.95
+    assert momentum(95, 101) == pytest.approx(0.875) and momentum(100, 101) == momentum(10**6, 101) == 0.8
 
 
 # The way down
 
 
-def test_the_steps_are_nesterovs_in_units_of_the_curvature_that_was_measured():
+@pytest.mark.parametrize(("function", "shortened"), [(waves, False), (quartic, True)])
+def test_the_steps_are_nesterovs_in_units_of_the_curvature_that_was_measured(function, shortened):
     """Written out in float64 from the definition, Curvature's estimate alone taken from the package."""
-    found = run(8, waves, horizon=10, collect=(points := []))
-    x, velocity, measured = START.astype(np.float64), 0.0, Curvature.unknown(SHAPE)
-    for step, iterate in enumerate(found):
-        before = Curvature.unknown(SHAPE)
-        if step == 0:
-            before.add(probe(SHAPE, 0), waves(probe(SHAPE, 0), 1).gradient - waves(START, 1).gradient)
-        h = (before if step == 0 else measured).estimate()
+    gradient, total = (lambda x: function(x, 1).gradient), (lambda x: function(x, 1).total)
+    probed, measured = Curvature.unknown(SHAPE), Curvature.unknown(SHAPE)
+    probed.add(probe(SHAPE, 0), gradient(probe(SHAPE, 0)) - gradient(START))
+    last, x, velocity, totals, lengths = START, START.astype(np.float64), 0.0, [total(START)], []
+    for step, iterate in enumerate(run(9, function, horizon=10)):
+        h = (probed if step == 0 else measured).estimate()
         r = np.interp(step, [0, 9 / 4, 9 * 0.9, 9], [0.5, 1, 1, 0.02])
-        m = min(0.95, step / (step + 3))
-        u = -r * waves(x, 1).gradient / h
-        velocity = m * velocity + u
-        x = x + u + m * velocity
+        m = min(step / (step + 3), np.interp(step, [0, 9 * 0.9, 9], [0.95, 0.95, 0.8]))
+        u = -r * gradient(x) / h
+        velocity, length = m * velocity + u, 1.0
+        while total(x + length * (m * velocity + u)) > max(totals[-10:]):
+            length /= 4
+        x, velocity = x + length * (m * velocity + u), length * velocity
         np.testing.assert_allclose(iterate.x, x, rtol=1e-4, atol=1e-3)
-        last = points[step + 1] if step else START  # START, the probe, then the iterates
-        measured.add(iterate.x - last, waves(iterate.x, 1).gradient - waves(last, 1).gradient)
+        totals.append(total(x))
+        lengths.append(length)
+        measured.add(iterate.x - last, gradient(iterate.x) - gradient(last))
+        last = iterate.x
+    assert (min(lengths) < 1) == shortened
 
 
 def test_it_reports_the_objective_and_draw_that_each_update_has():
@@ -230,13 +243,6 @@ def test_a_state_keeps_its_values_while_the_descent_goes_on():
             np.testing.assert_array_equal(state.slots[name], array)
 
 
-def quartic(x, draw):
-    """Hardly curved at START, ever more so further on."""
-    difference = x.astype(np.float64) - 1
-    total = float(((difference + 1) ** 4 / 4 - (difference + 1)).sum())
-    return Evaluation({}, total, ((difference + 1) ** 3 - 1).astype(np.float32))
-
-
 def test_a_step_to_above_the_last_ten_objectives_is_shortened():
     found = run(40, quartic, collect=(points := []), horizon=40)
     moved = [iterate for iterate in found if iterate.change > 0]
@@ -244,7 +250,7 @@ def test_a_step_to_above_the_last_ten_objectives_is_shortened():
     assert all(total <= max(totals[max(at - 9, 0) : at + 1]) for at, total in enumerate(totals[1:]))
     rejected = len(points) - 2 - len(moved)
     assert 1 <= rejected < 10
-    np.testing.assert_allclose(found[-1].x, 1, atol=1e-3)  # where x^4 / 4 - x is least
+    np.testing.assert_allclose(found[-1].x, 1, atol=1e-3)  # the minimum
 
 
 def test_an_objective_may_rise_within_those_and_a_state_has_them():
@@ -281,9 +287,22 @@ def test_a_stopped_transfer_goes_on_with_the_same_bits_from_where_it_stopped(pic
     config = small_config(optimizer="preconditioned-nag", stop_change=0.0, iterations=10)
     whole, path = transfer(*pictures, config, weights=network), tmp_path / "run.ckpt"
     for until in (3, 5):
-        transfer(*pictures, dataclasses.replace(config, iterations=until), weights=network, checkpoint_path=path)
+        part = dataclasses.replace(config, iterations=until, horizon=10)
+        transfer(*pictures, part, weights=network, checkpoint_path=path)
         state, _ = load(path)
         assert state.iteration == until and state.x.dtype == np.float32
     rest = transfer(*pictures, config, weights=network, checkpoint_path=path)
     np.testing.assert_array_equal(rest.image, whole.image)
     assert rest.record["final"] == whole.record["final"]
+
+
+def test_a_checkpoint_with_another_horizon_is_refused_but_for_an_optimizer_without_one(pictures, network, tmp_path):
+    path = tmp_path / "run.ckpt"
+    choices = {"optimizer": "preconditioned-nag", "stop_change": 0.0}
+    transfer(*pictures, small_config(**choices, iterations=3), weights=network, checkpoint_path=path)
+    with pytest.raises(InputError, match="checkpoint of another run: its horizon differs"):
+        transfer(*pictures, small_config(**choices, iterations=4), weights=network, checkpoint_path=path)
+    path.unlink()
+    for iterations in (3, 4):
+        config = small_config(iterations=iterations, horizon=iterations)
+        transfer(*pictures, config, weights=network, checkpoint_path=path)

@@ -33,7 +33,7 @@ PAPER = {  # section 4, and Eq. 4
     "stop_change": 0.005,
     "stop_after": 10,
     "lbfgs_restart": 25,
-    "horizon": 94,
+    "horizon": 0,
     "tv_weight": 0.0,
     "precision": "float32",
     "denoise": 0.0,
