@@ -237,7 +237,7 @@ def test_use_goes_to_blocks_and_back_to_the_same_bits(pictures, network):
 @pytest.mark.parametrize("optimizer", ["sgd", "lbfgs", "preconditioned-nag"])
 def test_a_killed_transfer_goes_on_with_the_same_bits(optimizer, pictures, network, tmp_path):
     choices = {"method": ("gaussian", "bn"), "estimator": "blocks", "optimizer": optimizer, "lbfgs_restart": 4}
-    config = small_config(**choices, iterations=10)
+    config = small_config(**choices, iterations=10, horizon=10)  # the schedule of the whole run, also of its first part
     whole = transfer(*pictures, config, weights=network)
     path = tmp_path / "run.ckpt"
     transfer(*pictures, dataclasses.replace(config, iterations=4), weights=network, checkpoint_path=path)
