@@ -75,29 +75,38 @@ class PreconditionedNag:
         return measured | {"velocity": self._velocity, "totals": self._totals}
 
     def advance(self) -> bool:
-        """One step; False, and none, where it is too short for float32.
+        """One step; False, and none, where nothing low enough is far enough away for float32.
 
-        A step that leads too high is shortened, and the velocity with it.
+        A velocity that leads nowhere but upwards is forgotten.
         """
-        gradient = self.evaluation.whole_gradient
-        velocity, step = self._next(gradient)
-        for _ in range(MOST_TRIALS):
-            x = self.x + step
-            if np.array_equal(x, self.x):
-                return False
-            evaluation = self._evaluate(x)
-            if evaluation.total <= self._totals.max():
-                break
-            velocity, step = SHORTER * velocity, SHORTER * step
-        else:
+        found = self._found()
+        if found is None and self._velocity is not None:
+            self._velocity = None
+            found = self._found()
+        if found is None:
             return False
+        velocity, x, evaluation = found
         if self._curvature is None:  # the probe serves the first step alone
             self._curvature = Curvature.unknown(x.shape)
-        self._curvature.add(x - self.x, evaluation.whole_gradient - gradient)
+        self._curvature.add(x - self.x, evaluation.whole_gradient - self.evaluation.whole_gradient)
         self.x, self.evaluation, self._velocity = x, evaluation, velocity
         self._totals = np.append(self._totals, evaluation.total)[-REMEMBERED:]
         self.done += 1
         return True
+
+    def _found(self) -> tuple[np.ndarray, np.ndarray, Evaluation] | None:
+        """Velocity, picture and objective after the next step; a step that leads too high is shortened, and the
+        velocity with it."""
+        velocity, step = self._next(self.evaluation.whole_gradient)
+        for _ in range(MOST_TRIALS):
+            x = self.x + step
+            if np.array_equal(x, self.x):
+                return None
+            evaluation = self._evaluate(x)
+            if evaluation.total <= self._totals.max():
+                return velocity, x, evaluation
+            velocity, step = SHORTER * velocity, SHORTER * step
+        return None
 
     def _next(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """v_k = m v_(k-1) + u, and the step m v_k + u, where u = -rate g / h and m is the momentum."""

@@ -260,6 +260,16 @@ def test_an_objective_may_rise_within_those_and_a_state_has_them():
     np.testing.assert_array_equal(found[-1].state().slots["totals"], totals[-10:])
 
 
+def test_a_velocity_that_leads_upwards_is_forgotten():
+    """The state says that the picture is as high as any before it, and moves along the gradient."""
+    state = run(12)[-1].state()
+    here = quadratic(state.x, 1)
+    upwards = {"velocity": 100 * here.gradient, "totals": np.array([here.total])}
+    spoilt = dataclasses.replace(state, slots={**state.slots, **upwards})
+    (first,) = run(1, state=spoilt)
+    assert first.iteration == 13 and first.change > 0 and first.evaluation.total < here.total
+
+
 def test_it_ends_by_itself_where_nothing_low_is_to_be_had():
     values = iter(range(100))
     (only,) = run(3, lambda x, draw: Evaluation({}, float(next(values)), np.ones(SHAPE, np.float32)))
