@@ -56,7 +56,7 @@ def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterat
     evaluate: (picture float32 (1, 3, H, W), draw) -> Evaluation; `draw` is the iteration's number for MXNet's
         methods, and ONE_DRAW for the others.
     MXNet's methods never end by themselves; the others end with an iterate of change 0, L-BFGS when its line search
-    finds nothing lower, preconditioned NAG when a step is too short for float32.
+    finds nothing lower, preconditioned NAG when no step is low enough and long enough for float32.
     """
     _RUNS.get(config.optimizer, _by_mxnet)(evaluate, state, config, on_iterate)
 

@@ -79,10 +79,10 @@ class PreconditionedNag:
 
         A velocity that leads nowhere but upwards is forgotten.
         """
-        found = self._found()
+        found = self._step()
         if found is None and self._velocity is not None:
             self._velocity = None
-            found = self._found()
+            found = self._step()
         if found is None:
             return False
         velocity, x, evaluation = found
@@ -94,7 +94,7 @@ class PreconditionedNag:
         self.done += 1
         return True
 
-    def _found(self) -> tuple[np.ndarray, np.ndarray, Evaluation] | None:
+    def _step(self) -> tuple[np.ndarray, np.ndarray, Evaluation] | None:
         """Velocity, picture and objective after the next step; a step that leads too high is shortened, and the
         velocity with it."""
         velocity, step = self._next(self.evaluation.whole_gradient)
