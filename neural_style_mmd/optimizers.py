@@ -16,13 +16,17 @@ from ._mxnet import mx
 from .checkpoint import State
 from .config import LBFGS, PRECONDITIONED_NAG, TransferConfig
 from .evaluation import FIXED_DRAW, Evaluation, norm
+from .losses import method
 from .preconditioned_nag import PreconditionedNag
 from .threads import one_blas_thread
 
 ONE_DRAW = FIXED_DRAW + 1
-"""L-BFGS and the measured curvature need one function, so they keep one draw of the Gaussian method's pairs or blocks
-for the whole run. It is not the reported objective's: over hundreds of iterations a picture can fit its own pairs, and
-a report on these would not show it."""
+"""L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs for the whole run. It is not the
+reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not show
+it."""
+KEPT_DRAW = 1 / 3
+"""Of preconditioned NAG's horizon, the share with ONE_DRAW, with which it is faster; until the picture fits it. From
+then on each iterate has a draw of its own, like those of MXNet's optimizers."""
 
 Evaluate = Callable[[np.ndarray, int], Evaluation]
 
@@ -54,7 +58,7 @@ def minimise(evaluate: Evaluate, state: State, config: TransferConfig, on_iterat
     """Minimise until `on_iterate` returns True, from `state` on.
 
     evaluate: (picture float32 (1, 3, H, W), draw) -> Evaluation; `draw` is the iteration's number for MXNet's
-        methods, and ONE_DRAW for the others.
+        methods, and ONE_DRAW for the others; preconditioned NAG has both, see KEPT_DRAW.
     MXNet's methods never end by themselves; the others end with an iterate of change 0, L-BFGS when its line search
     finds nothing lower, preconditioned NAG when no step is low enough and long enough for float32.
     """
@@ -145,14 +149,14 @@ def _lbfgs(evaluate: Evaluate, state: State, config: TransferConfig, on_iterate:
         except _Stop:
             return
         if run.iteration == stretch.iteration:  # the line search failed from a fresh start
-            on_iterate(_end(run.iteration, stretch.x.astype(np.float32), run.last))
+            on_iterate(_end(run.iteration, stretch.x.astype(np.float32), run.last, ONE_DRAW))
             return
         stretch = run.end()
 
 
-def _end(iteration: int, x: np.ndarray, evaluation: Evaluation) -> Iterate:
+def _end(iteration: int, x: np.ndarray, evaluation: Evaluation, draw: int) -> Iterate:
     """The last iterate, after `iteration`, of a method that stays at `x`."""
-    return Iterate(iteration + 1, x, evaluation, ONE_DRAW, 0.0, norm(evaluation.gradient), False, lambda: None)
+    return Iterate(iteration + 1, x, evaluation, draw, 0.0, norm(evaluation.gradient), False, lambda: None)
 
 
 class _Stop(Exception):
@@ -217,9 +221,10 @@ def _preconditioned_nag(
     evaluate: Evaluate, state: State, config: TransferConfig, on_iterate: Callable[[Iterate], bool]
 ) -> None:
     descent = PreconditionedNag(
-        lambda x: evaluate(x, ONE_DRAW),
+        evaluate,
         state.x,
         state.iteration,
+        draw_of=partial(_draw_of, config),
         seed=config.seed,
         horizon=config.rate_horizon,
         slots=state.slots,
@@ -228,11 +233,17 @@ def _preconditioned_nag(
     while not ended:
         before = descent.x
         if not descent.advance():
-            on_iterate(_end(descent.done, descent.x, descent.evaluation))
+            on_iterate(_end(descent.done, descent.x, descent.evaluation, descent.draw))
             return
         x, evaluation, change = descent.x, descent.evaluation, _relative_change(descent.x, before)
         length, resume_from = norm(evaluation.gradient), partial(_state_of, descent)
-        ended = on_iterate(Iterate(descent.done, x, evaluation, ONE_DRAW, change, length, False, resume_from))
+        ended = on_iterate(Iterate(descent.done, x, evaluation, descent.draw, change, length, False, resume_from))
+
+
+def _draw_of(config: TransferConfig, iteration: int) -> int:
+    """Of preconditioned NAG's iterate `iteration`, 0 the start; ONE_DRAW throughout where no method draws."""
+    draws = any(method(each).samples_pairs for each in config.method)
+    return iteration if draws and iteration > KEPT_DRAW * config.rate_horizon else ONE_DRAW
 
 
 def _state_of(descent: PreconditionedNag) -> State:

@@ -22,7 +22,10 @@ MOST_MOMENTUM = ((0.0, 0.95), (0.9, 0.95), (1.0, 0.8))
 REMEMBERED = 10
 """No step leads higher than the highest of so many objectives before it: the non-monotone rule of Grippo, Lampariello
 and Lucidi (SIAM Journal on Numerical Analysis 23, 1986). With momentum an objective rises now and then."""
-SHORTER, MOST_TRIALS = np.float32(0.25), 20
+REMEMBERED_BY_DRAWS = 20
+"""In place of REMEMBERED for an iterate with a draw of its own: of eleven, one is the highest by chance."""
+SHORTER, MOST_TRIALS, MOST_TRIALS_BY_DRAWS = np.float32(0.25), 20, 2
+"""The last trial with a draw of its own counts in any case: what is too high may be the draw, not the step."""
 
 
 def rate(step: int, horizon: int) -> float:
@@ -43,7 +46,9 @@ def _at(step: int, horizon: int, schedule: tuple[tuple[float, float], ...]) -> f
 class PreconditionedNag:
     """A descent from `x`, float32 (1, 3, H, W), after `done` steps, one step at a time.
 
-    evaluate: picture -> the objective there.
+    evaluate: (picture, draw) -> the objective there.
+    draw_of: number of an iterate, 0 the start -> its draw. Where another draw changes the gradient, that counts as
+        curvature, and makes steps shorter.
     seed: of the random step by which the curvature is measured before the first.
     horizon: see rate().
     slots: what `slots` gave at `x`, to go on with the same bits; nothing at the start.
@@ -51,21 +56,27 @@ class PreconditionedNag:
 
     def __init__(
         self,
-        evaluate: Callable[[np.ndarray], Evaluation],
+        evaluate: Callable[[np.ndarray, int], Evaluation],
         x: np.ndarray,
         done: int,
         *,
+        draw_of: Callable[[int], int],
         seed: int,
         horizon: int,
         slots: Mapping[str, np.ndarray],
     ) -> None:
-        self._evaluate, self._seed, self._horizon = evaluate, seed, horizon
+        self._evaluate, self._draw_of, self._seed, self._horizon = evaluate, draw_of, seed, horizon
         self.x, self.done = x, done
-        self.evaluation = evaluate(x)
-        """The objective at `x`."""
+        self.evaluation = evaluate(x, self.draw)
+        """The objective at `x`, by `draw`."""
         self._totals = slots.get("totals", np.array([self.evaluation.total]))
         self._velocity = slots.get("velocity")
         self._curvature = Curvature(slots["steps"], slots["changes"]) if "steps" in slots else None
+
+    @property
+    def draw(self) -> int:
+        """What the objective at `x` was evaluated with."""
+        return self._draw_of(self.done)
 
     def slots(self) -> dict[str, np.ndarray]:
         """What to go on with from `x` as it is now; the arrays are not written into later."""
@@ -90,20 +101,24 @@ class PreconditionedNag:
             self._curvature = Curvature.unknown(x.shape)
         self._curvature.add(x - self.x, evaluation.whole_gradient - self.evaluation.whole_gradient)
         self.x, self.evaluation, self._velocity = x, evaluation, velocity
-        self._totals = np.append(self._totals, evaluation.total)[-REMEMBERED:]
+        self._totals = np.append(self._totals, evaluation.total)[-REMEMBERED_BY_DRAWS:]
         self.done += 1
         return True
 
     def _step(self) -> tuple[np.ndarray, np.ndarray, Evaluation] | None:
         """Velocity, picture and objective after the next step; a step that leads too high is shortened, and the
         velocity with it."""
+        draw = self._draw_of(self.done + 1)
+        own = draw != self.draw
+        bound = self._totals[-(REMEMBERED_BY_DRAWS if own else REMEMBERED) :].max()
+        trials = MOST_TRIALS_BY_DRAWS if own else MOST_TRIALS
         velocity, step = self._next(self.evaluation.whole_gradient)
-        for _ in range(MOST_TRIALS):
+        for trial in range(1, trials + 1):
             x = self.x + step
             if np.array_equal(x, self.x):
                 return None
-            evaluation = self._evaluate(x)
-            if evaluation.total <= self._totals.max():
+            evaluation = self._evaluate(x, draw)
+            if evaluation.total <= bound or (own and trial == trials):
                 return velocity, x, evaluation
             velocity, step = SHORTER * velocity, SHORTER * step
         return None
@@ -119,5 +134,5 @@ class PreconditionedNag:
     def _probed(self, gradient: np.ndarray) -> np.ndarray:
         """The curvature by one random step."""
         curvature, step = Curvature.unknown(self.x.shape), probe(self.x.shape, self._seed)
-        curvature.add(step, self._evaluate(self.x + step).whole_gradient - gradient)
+        curvature.add(step, self._evaluate(self.x + step, self.draw).whole_gradient - gradient)
         return curvature.estimate()

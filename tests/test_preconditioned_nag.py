@@ -167,7 +167,7 @@ def test_it_reports_the_objective_and_draw_that_each_update_has():
         draws.append(draw)
         return waves(x, draw)
 
-    found = run(20, evaluate)
+    found = run(20, evaluate, horizon=20)
     assert set(draws) == {1} == {iterate.draw for iterate in found}
     assert [iterate.evaluation.total for iterate in found] == [waves(iterate.x, 1).total for iterate in found]
     assert [iterate.iteration for iterate in found] == list(range(1, 21))
@@ -253,11 +253,22 @@ def test_a_step_to_above_the_last_ten_objectives_is_shortened():
     np.testing.assert_allclose(found[-1].x, 1, atol=1e-3)  # the minimum
 
 
+def test_it_is_the_last_ten_that_count():
+    heights = [100.0, 0.0] + [60.0] * 21  # of the start, the probe and the trials
+    heights[1 + 5], heights[1 + 14] = 80.0, 70.0  # the 14th is below the 5th
+    heights[1 + 16] = 75.0  # above all since the 6th
+    left = iter(heights)
+    found = run(20, lambda x, draw: Evaluation({}, next(left), waves(x, draw).gradient), collect=(points := []))
+    assert len(points) == 2 + 20 + 1
+    np.testing.assert_array_equal(points[1 + 15], found[14].x)
+    np.testing.assert_array_equal(points[1 + 17], found[15].x)
+
+
 def test_an_objective_may_rise_within_those_and_a_state_has_them():
     found = run(30, waves, collect=(points := []), horizon=100)
     totals = [iterate.evaluation.total for iterate in found]
     assert any(after > before for before, after in pairwise(totals)) and len(points) == 2 + 30
-    np.testing.assert_array_equal(found[-1].state().slots["totals"], totals[-10:])
+    np.testing.assert_array_equal(found[-1].state().slots["totals"], totals[-20:])
 
 
 def test_a_velocity_that_leads_upwards_is_forgotten():
@@ -290,11 +301,88 @@ def test_it_ends_at_once_where_the_gradient_is_0():
     np.testing.assert_array_equal(only.x, START)
 
 
+# Draws: a method that has them keeps one in the first third of the horizon
+
+
+def drawn(x, draw):
+    """The quadratic, whose minimum another draw moves by about 3 in each entry."""
+    return quadratic(x - np.random.default_rng(draw).normal(0, 3, SHAPE).astype(np.float32), draw)
+
+
+def above_all_before(x, draw):
+    """What every new draw does to the total, not the step."""
+    plain = waves(x, draw)
+    return Evaluation(plain.terms, plain.total + 1e6 * draw, plain.gradient)
+
+
+@pytest.mark.parametrize("methods", [("gaussian",), ("bn", "gaussian")])
+def test_each_iterate_after_a_third_of_the_horizon_has_a_draw_of_its_own(methods):
+    draws = []
+
+    def evaluate(x, draw):
+        draws.append((draw, x))
+        return drawn(x, draw)
+
+    found = run(12, evaluate, method=methods, horizon=12)
+    assert [iterate.draw for iterate in found] == [1] * 4 + [5, 6, 7, 8, 9, 10, 11, 12]
+    assert [iterate.evaluation.total for iterate in found] == [drawn(each.x, each.draw).total for each in found]
+    assert [draw for draw, _ in draws[:6]] == [1] * 6 and {draw for draw, _ in draws} == {1, *range(5, 13)}
+
+
+def test_what_another_draw_changes_counts_as_curvature():
+    def estimate(evaluate):
+        slots = run(24, evaluate, method=("gaussian",), horizon=24)[-1].state().slots
+        return Curvature(slots["steps"], slots["changes"]).estimate()
+
+    with_draws, with_one = estimate(drawn), estimate(lambda x, draw: drawn(x, 1))
+    assert 0.8 < np.median(with_one / SMOOTH) < 1.25
+    assert np.median(with_draws / with_one) > 3
+
+
+def test_what_is_above_the_last_twenty_objectives_by_its_own_draw_is_shortened_once_and_counts():
+    found = run(12, above_all_before, collect=(points := []), method=("gaussian",), horizon=12)
+    assert [iterate.iteration for iterate in found] == list(range(1, 13)) and found[-1].change > 0
+    tried = points[6:]  # the start, a probe and the first four are before; the draws 5 to 12 each twice
+    assert len(tried) == 2 * 8
+    before = found[3].x
+    for iterate, first, second in zip(found[4:], tried[::2], tried[1::2], strict=True):
+        np.testing.assert_array_equal(iterate.x, second)
+        np.testing.assert_allclose(second - before, (first - before) / 4, atol=1e-4)
+        before = iterate.x
+
+
+def test_an_objective_by_its_own_draw_may_be_as_high_as_the_highest_of_the_last_twenty():
+    heights = [100.0] * 21 + [60.0] * 39 + [60.0]
+    heights[30], heights[45] = 80.0, 70.0  # below the start's draw, and below iterate 30
+    heights[55] = 75.0  # above all since iterate 35
+    found = run(
+        60,
+        lambda x, draw: Evaluation({}, heights[draw], waves(x, draw).gradient),
+        collect=(points := []),
+        method=("gaussian",),
+        horizon=60,
+    )
+    assert len(points) == 2 + 60 + 1
+    for at, iterate in zip([*range(54), *range(55, 61)], found, strict=True):
+        np.testing.assert_array_equal(points[2 + at], iterate.x)
+
+
+@pytest.mark.parametrize("at", [3, 4, 5, 9])
+def test_going_on_gives_the_same_bits_with_draws_too(at):
+    choices = {"method": ("gaussian",), "horizon": 12}
+    whole = run(12, drawn, **choices)
+    rest = run(12 - at, drawn, run(at, drawn, **choices)[-1].state(), **choices)
+    for one, other in zip(whole[at:], rest, strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        assert one.draw == other.draw and one.evaluation.total == other.evaluation.total
+
+
 # In a transfer
 
 
-def test_a_stopped_transfer_goes_on_with_the_same_bits_from_where_it_stopped(pictures, network, tmp_path):
-    config = small_config(optimizer="preconditioned-nag", stop_change=0.0, iterations=10)
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+def test_a_stopped_transfer_goes_on_with_the_same_bits_from_where_it_stopped(method, pictures, network, tmp_path):
+    config = small_config(method=(method,), optimizer="preconditioned-nag", stop_change=0.0, iterations=10)
     whole, path = transfer(*pictures, config, weights=network), tmp_path / "run.ckpt"
     for until in (3, 5):
         part = dataclasses.replace(config, iterations=until, horizon=10)
