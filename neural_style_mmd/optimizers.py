@@ -25,8 +25,8 @@ ONE_DRAW = FIXED_DRAW + 1
 reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not show
 it."""
 KEPT_DRAW = 1 / 3
-"""Of preconditioned NAG's horizon, the share with ONE_DRAW, with which it is faster; until the picture fits it. From
-then on each iterate has a draw of its own, like those of MXNet's optimizers."""
+"""Of preconditioned NAG's horizon, the share with ONE_DRAW, whose curvature is measured best, until the picture comes
+to fit it. From then on each iterate has a draw of its own, like those of MXNet's optimizers."""
 
 Evaluate = Callable[[np.ndarray, int], Evaluation]
 

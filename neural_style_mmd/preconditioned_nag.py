@@ -109,16 +109,16 @@ class PreconditionedNag:
         """Velocity, picture and objective after the next step; a step that leads too high is shortened, and the
         velocity with it."""
         draw = self._draw_of(self.done + 1)
-        own = draw != self.draw
-        bound = self._totals[-(REMEMBERED_BY_DRAWS if own else REMEMBERED) :].max()
-        trials = MOST_TRIALS_BY_DRAWS if own else MOST_TRIALS
+        fresh = draw != self.draw
+        bound = self._totals[-(REMEMBERED_BY_DRAWS if fresh else REMEMBERED) :].max()
+        trials = MOST_TRIALS_BY_DRAWS if fresh else MOST_TRIALS
         velocity, step = self._next(self.evaluation.whole_gradient)
         for trial in range(1, trials + 1):
             x = self.x + step
             if np.array_equal(x, self.x):
                 return None
             evaluation = self._evaluate(x, draw)
-            if evaluation.total <= bound or (own and trial == trials):
+            if evaluation.total <= bound or (fresh and trial == trials):
                 return velocity, x, evaluation
             velocity, step = SHORTER * velocity, SHORTER * step
         return None

@@ -108,7 +108,7 @@ FAST: Mapping[str, Choice] = {
     "init": Choice("content", "ours; nearer to the end than noise, docs/PERFORMANCE.md"),
     "estimator": Choice("blocks", "ours; its gradient scatters less, and one draw is fitted less; docs/PERFORMANCE.md"),
     "optimizer": Choice("preconditioned-nag", "ours; docs/PERFORMANCE.md has what each optimizer reaches"),
-    "iterations": Choice(94, "ours; with all evaluations less than a fifth of the paper's time"),
+    "iterations": Choice(94, "ours; with all evaluations about a fifth of the paper's time"),
     "stop_change": Choice(0.0, "ours; small steps gain, too"),
 }
 """The paper's objective sooner: the same losses and weights, another start and another way down. No reproduction of how

@@ -320,13 +320,13 @@ def test_each_iterate_after_a_third_of_the_horizon_has_a_draw_of_its_own(methods
     draws = []
 
     def evaluate(x, draw):
-        draws.append((draw, x))
+        draws.append(draw)
         return drawn(x, draw)
 
     found = run(12, evaluate, method=methods, horizon=12)
     assert [iterate.draw for iterate in found] == [1] * 4 + [5, 6, 7, 8, 9, 10, 11, 12]
     assert [iterate.evaluation.total for iterate in found] == [drawn(each.x, each.draw).total for each in found]
-    assert [draw for draw, _ in draws[:6]] == [1] * 6 and {draw for draw, _ in draws} == {1, *range(5, 13)}
+    assert draws[:6] == [1] * 6 and set(draws) == {1, *range(5, 13)}  # the start and the probe, too
 
 
 def test_what_another_draw_changes_counts_as_curvature():
@@ -352,7 +352,7 @@ def test_what_is_above_the_last_twenty_objectives_by_its_own_draw_is_shortened_o
 
 
 def test_an_objective_by_its_own_draw_may_be_as_high_as_the_highest_of_the_last_twenty():
-    heights = [100.0] * 21 + [60.0] * 39 + [60.0]
+    heights = [100.0] * 21 + [60.0] * 40  # of draw 1, and of the iterates' own
     heights[30], heights[45] = 80.0, 70.0  # below the start's draw, and below iterate 30
     heights[55] = 75.0  # above all since iterate 35
     found = run(
