@@ -14,10 +14,11 @@ from ._mxnet import mx, recomputed
 
 FIRST_LAYER = "relu1_1"
 """Its losses have graphs of their own, which are forward and backward after the other: their arrays are the largest
-and need no place beside the network's. conv1_1 is computed once more for it, 0.5 % of the network's work, in float32
-whatever the precision. In float32 the mean alone needs no such array, and is made of the network's relu1_1. The
-gaussian method does not keep the style picture's samples of it, which would be larger than all its other targets
-together, but computes them from the style picture whenever they are needed."""
+and need no place beside the network's. conv1_1 is computed once more for it, 0.5 % of the network's work. The mean
+alone needs no such array, and is made of the network's relu1_1. In bf16, whose features take half the place, so is all
+that compares no samples, where pictures are not large: that is faster. The gaussian method does not keep the style
+picture's samples of it, which would be larger than all its other targets together, but computes them from the style
+picture whenever they are needed, in float32 whatever the precision."""
 
 _CHANNELS = LAYERS[FIRST_LAYER].channels
 

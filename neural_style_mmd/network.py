@@ -13,6 +13,7 @@ from model_zoo.vgg19 import LAYERS, deepest_of, rows_up_to
 from ._mxnet import mx, recomputed, zero_bias
 from .config import BF16, FLOAT32
 from .winograd import Winograd
+from .winograd_bf16 import Bf16Winograd
 
 POOLING = ("avg", "max")
 
@@ -25,7 +26,7 @@ def vgg19_symbol(
     data=None,
     precision: str = FLOAT32,
     recompute: str | None = None,
-    winograd: Winograd | None = None,
+    winograd: Winograd | Bf16Winograd | None = None,
 ) -> dict:
     """The symbols of the named layers of VGG-19, cut at the deepest of them.
 
@@ -38,8 +39,9 @@ def vgg19_symbol(
     recompute: the last of the layers, from the first on, that are computed again for the backward pass, and whose
         features, the largest, are not kept until then: the same numbers in less memory, for a twentieth of the
         network's work up to "pool1". None for none.
-    winograd: makes the deep convolutions of pictures of its size by Winograd's algorithm, in float32, where that is
-        faster: the same numbers but for rounding, and the variables of winograd.constants().
+    winograd: makes the deep convolutions of pictures of its size by Winograd's algorithm, in its precision, where that
+        is faster: the same numbers but for rounding, and the variables of winograd.constants(), or of bf16's
+        parameters().
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
     model_zoo.vgg19.parameter_shapes.
     Raises InputError for an unknown layer, in `recompute`, too, or pooling.
@@ -56,7 +58,7 @@ def vgg19_symbol(
     again = computed_again(recompute)
     for row in rows_up_to(deepest_of(layers)):
         with recomputed() if row.name in again else nullcontext():
-            if row.kind == "conv" and winograd and not low and winograd.makes(row):
+            if row.kind == "conv" and winograd and winograd.precision == precision and winograd.makes(row):
                 symbol = winograd.convolution(symbol, row)
             elif row.kind == "conv":
                 symbol = mx.sym.Convolution(symbol, num_filter=row.channels, kernel=(3, 3), pad=(1, 1), name=row.name)
@@ -100,8 +102,11 @@ def copied(features, layer: str, precision: str = FLOAT32):
         return mx.sym.Convolution(features, *parameters, num_filter=channels, num_group=channels, kernel=(1, 1))
 
 
-def parameters_in(precision: str, parameters: Mapping) -> dict:
-    """float32 parameters {name: NDArray} as vgg19_symbol needs them in `precision`; for bf16, rounded copies."""
+def parameters_in(precision: str, parameters: Mapping, winograd: Winograd | Bf16Winograd | None = None) -> dict:
+    """float32 parameters {name: NDArray} as vgg19_symbol needs them in `precision`; for bf16, rounded copies, and what
+    the convolutions by `winograd` need besides."""
     if precision == FLOAT32:
         return dict(parameters)
-    return {name: mx.nd.amp_cast(array, dtype=_BFLOAT16) for name, array in parameters.items()}
+    made = winograd.parameters(parameters) if isinstance(winograd, Bf16Winograd) else {}
+    needed = dict(parameters) | {name: mx.nd.array(array) for name, array in made.items()}
+    return {name: mx.nd.amp_cast(array, dtype=_BFLOAT16) for name, array in needed.items()}

@@ -20,7 +20,7 @@ from model_zoo.weights import Weights
 from . import _mxnet, losses
 from ._mxnet import mx
 from .blocks import block_shape, draw_blocks
-from .config import BLOCKS, FLOAT32, PAIRS, TransferConfig
+from .config import BF16, BLOCKS, FLOAT32, PAIRS, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .first_layer import FIRST_LAYER, FirstLayer
 from .images import require_size
@@ -30,6 +30,7 @@ from .network import computed_again, copied, parameters_in, vgg19_symbol
 from .network_plan import NetworkPlan, network_plan
 from .presets import layer_scale
 from .winograd import Winograd, constants
+from .winograd_bf16 import PIXELS, Bf16Winograd
 
 _STYLE_PICTURE = "style.picture"
 
@@ -190,7 +191,9 @@ class Objective:
         self._pairs = self._pair_inputs()
         # The network first: the others find place in its memory, and what it needs most of, as it runs, stands beside
         # no other part's gradient.
-        parts = [self._bound(network, parameters_in(precision, self._parameters), None, True)] if network else []
+        winograd = self._winograd(self.shape, precision, estimator)
+        parameters = parameters_in(precision, self._parameters, winograd) if network else {}
+        parts = [self._bound(network, parameters, None, True)] if network else []
         for symbols in filter(None, others):
             clipped = symbols is not others[-1]
             parts.append(self._bound(symbols, self._parameters, parts[0] if parts else None, clipped))
@@ -243,18 +246,20 @@ class Objective:
         estimator: str = PAIRS,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network, for pictures of `shape`."""
-        in_network = precision == FLOAT32 and self._lean
+        plan, winograd = self._plan(shape, precision, estimator), self._winograd(shape, precision, estimator)
+        in_network = self._lean if precision == FLOAT32 else winograd is not None and not self._samples
         apart = {} if in_network or FIRST_LAYER not in layers else {FIRST_LAYER: FirstLayer().features(data)}
         others = [layer for layer in layers if layer not in apart]
         if not others:
             return apart, {}
-        plan, winograd = self._plan(shape, precision, estimator), self._winograd(shape, precision, estimator)
         return apart, vgg19_symbol(others, self.config.pooling, data, precision, plan.recompute, winograd)
 
     def _plan(self, shape: tuple[int, ...], precision: str, estimator: str) -> NetworkPlan:
         return network_plan(self.config.method, shape[2], shape[3], precision, estimator)
 
-    def _winograd(self, shape: tuple[int, ...], precision: str, estimator: str) -> Winograd | None:
+    def _winograd(self, shape: tuple[int, ...], precision: str, estimator: str) -> Winograd | Bf16Winograd | None:
+        if precision == BF16:
+            return Bf16Winograd(shape[2]) if shape[2] * shape[3] <= PIXELS else None
         channels = self._plan(shape, precision, estimator).winograd
         return Winograd(shape[2], shape[3], channels) if channels else None
 
@@ -286,7 +291,7 @@ class Objective:
         if not self._samples or precision != FLOAT32:
             return dict(deeper)
         winograd = self._winograd(self.shape, precision, self.estimator)
-        in_rows_next = {layer for layer in deeper if winograd and winograd.reads(layer)}
+        in_rows_next = {layer for layer in deeper if isinstance(winograd, Winograd) and winograd.reads(layer)}
         return {name: each if name in in_rows_next else copied(each, name) for name, each in deeper.items()}
 
     def _style_loss(self, method: str, layer: str, moments: Moments, data):

@@ -6,12 +6,15 @@ that a layer is one matrix product for each of 36 points: 36 multiplications in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.polynomial import polynomial
 
 from model_zoo.vgg19 import LAYERS, Layer
 
 from ._mxnet import mx, zero_bias
+from .config import FLOAT32
 
 TILES = 48
 """With fewer of them, reading the kernels takes longer than the products save: four times as many numbers as the
@@ -29,17 +32,23 @@ that by the usual 0, 1, -1, 2, -2."""
 
 def transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """B^T (36, 36), G (36, 9) and A^T (16, 36), float64, of patches, kernels and tiles that are flattened by rows:
-    the tile of a patch d and a kernel g is A^T ((G g) * (B^T d)), * entry by entry (Eq. 8 of Lavin and Gray), by the
-    construction of Toom and Cook: polynomials are multiplied by their values at the points."""
+    the tile of a patch d and a kernel g is A^T ((G g) * (B^T d)), * entry by entry (Eq. 8 of Lavin and Gray)."""
+    b, g, a = line_transforms(_POINTS)
+    return np.kron(b, b), np.kron(g, g), np.kron(a, a)
+
+
+def line_transforms(points: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """B^T (6, 6), G (6, 3) and A^T (4, 6), float64, of F(4, 3), which is of a patch of 6 positions in a line, by the
+    construction of Toom and Cook: polynomials are multiplied by their values at five points and infinity."""
     b, g, a = np.zeros((_PATCH, _PATCH)), np.zeros((_PATCH, _KERNEL)), np.zeros((_TILE, _PATCH))
-    for i, point in enumerate(_POINTS):
-        others = np.delete(_POINTS, i)
+    for i, point in enumerate(points):
+        others = np.delete(points, i)
         b[i, :-1] = polynomial.polyfromroots(others)
         g[i] = point ** np.arange(_KERNEL) / np.prod(point - others)
         a[:, i] = point ** np.arange(_TILE)
-    b[-1] = polynomial.polyfromroots(_POINTS)  # infinity
+    b[-1] = polynomial.polyfromroots(points)  # infinity
     g[-1, -1] = a[-1, -1] = 1
-    return np.kron(b, b), np.kron(g, g), np.kron(a, a)
+    return b, g, a
 
 
 def constants() -> dict[str, np.ndarray]:
@@ -54,6 +63,8 @@ class Winograd:
 
     height, width: of the picture; channels: the fewest of the features that a convolution reads.
     """
+
+    precision = FLOAT32
 
     def __init__(self, height: int, width: int, channels: int) -> None:
         self._size, self._channels = (height, width), channels
