@@ -17,8 +17,8 @@ from .losses import method
 
 class NetworkPlan(NamedTuple):
     """recompute: the last of the first layers that are computed again for the backward pass, see vgg19_symbol.
-    winograd: the fewest channels of the features that a convolution by Winograd's algorithm reads, which float32 alone
-        has; None for none.
+    winograd: the fewest channels of the features that a convolution by Winograd's algorithm reads, in float32; None for
+        none. bfloat16 has another, see winograd_bf16.py.
     parts: of the channels, in which the first layer's samples are made: as the arrays find place in the network's.
     """
 
