@@ -26,8 +26,8 @@ CHANNELS, ROWS = 128, 40
 """With fewer of either, the transforms take longer than the products save."""
 
 PIXELS = 512**2
-"""Larger pictures are made without: it takes a sixth more memory and up to a half, because MXNet keeps what each
-convolution reads until the backward pass, and has the gradients of all points beside one another."""
+"""Larger pictures are made without: with it a run takes a sixth to a half more memory than in float32, because MXNet
+keeps what each convolution reads until the backward pass, and has the gradients of all points beside one another."""
 
 
 class Bf16Winograd:
