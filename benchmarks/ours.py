@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import model_zoo
+from model_zoo.vgg19 import parameter_shapes
 from model_zoo.weights import Weights
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.evaluation import noise
@@ -120,9 +121,9 @@ def bare_network(weights: Weights, x: np.ndarray, precision: str = "float32") ->
     from neural_style_mmd.network import parameters_in, vgg19_symbol
 
     symbol = vgg19_symbol([DEEPEST], precision=precision)[DEEPEST]
-    names = [name for name in symbol.list_arguments() if name != "data"]
-    parameters = {name: shared(weights.parameters[name], device("cpu")) for name in names}
-    inputs = {"data": mx.nd.array(x), **parameters_in(precision, parameters)}
+    parameters = {name: shared(weights.parameters[name], device("cpu")) for name in parameter_shapes(DEEPEST)}
+    known = {"data": mx.nd.array(x), **parameters_in(precision, parameters)}
+    inputs = {name: known[name] for name in symbol.list_arguments()}
     gradient = mx.nd.zeros(x.shape)
     requests = {name: "write" if name == "data" else "null" for name in inputs}
     executor = symbol.bind(device("cpu"), inputs, {"data": gradient}, requests)

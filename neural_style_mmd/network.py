@@ -12,6 +12,7 @@ from model_zoo.vgg19 import LAYERS, deepest_of, rows_up_to
 
 from ._mxnet import mx, recomputed, zero_bias
 from .config import BF16, FLOAT32
+from .conv1_1_bf16 import conv1_1, conv1_1_parameters
 from .winograd import Winograd
 from .winograd_bf16 import Bf16Winograd
 
@@ -60,6 +61,8 @@ def vgg19_symbol(
         with recomputed() if row.name in again else nullcontext():
             if row.kind == "conv" and winograd and winograd.precision == precision and winograd.makes(row):
                 symbol = winograd.convolution(symbol, row)
+            elif low and row.name == "conv1_1":
+                symbol = conv1_1(symbol)
             elif row.kind == "conv":
                 symbol = mx.sym.Convolution(symbol, num_filter=row.channels, kernel=(3, 3), pad=(1, 1), name=row.name)
             elif row.kind == "relu":
@@ -104,9 +107,11 @@ def copied(features, layer: str, precision: str = FLOAT32):
 
 def parameters_in(precision: str, parameters: Mapping, winograd: Winograd | Bf16Winograd | None = None) -> dict:
     """float32 parameters {name: NDArray} as vgg19_symbol needs them in `precision`; for bf16, rounded copies, and what
-    the convolutions by `winograd` need besides."""
+    conv1_1 and the convolutions by `winograd` need besides."""
     if precision == FLOAT32:
         return dict(parameters)
-    made = winograd.parameters(parameters) if isinstance(winograd, Bf16Winograd) else {}
+    made = conv1_1_parameters(parameters["conv1_1_weight"].asnumpy())
+    if isinstance(winograd, Bf16Winograd):
+        made |= winograd.parameters(parameters)
     needed = dict(parameters) | {name: mx.nd.array(array) for name, array in made.items()}
     return {name: mx.nd.amp_cast(array, dtype=_BFLOAT16) for name, array in needed.items()}

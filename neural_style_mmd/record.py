@@ -23,7 +23,7 @@ from .images import Picture
 from .threads import chosen_threads
 
 SCHEMA = 1
-NUMERICS_VERSION = 27
+NUMERICS_VERSION = 28
 """Raised whenever a change of this package changes the result of a run beyond nothing at all."""
 
 SURROGATE_NOTICE = "surrogate network, not a reproduction"
