@@ -100,12 +100,12 @@ def shared(array: numpy.ndarray, context):
     return mx.nd.array(array, ctx=context)
 
 
-def recomputed():
-    """A scope whose symbols MXNet computes again for the backward pass and does not keep until then.
+def recomputed(wanted: bool = True) -> contextlib.AbstractContextManager:
+    """A scope whose symbols MXNet computes again for the backward pass and does not keep until then, if it is `wanted`.
 
     It does so only for what a symbol within the scope reads: an array and the product that reads it belong together.
     """
-    return mx.AttrScope(__force_mirroring__="True")
+    return mx.AttrScope(__force_mirroring__="True") if wanted else contextlib.nullcontext()
 
 
 def zero_bias(channels: int):

@@ -99,7 +99,7 @@ def _bn_distance(picture: Symbols, inputs: Symbols, channels: int, positions: in
     return (means + _squared_distance(picture["std"], inputs["std"])) / channels
 
 
-def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int, bandwidth: float):
+def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positions: int, bandwidth: float, again: bool):
     """Unbiased linear-time estimate of MMD^2 (the paper's [9]) for k(x, y) = exp(-|x - y|^2 / 2 sigma^2); Z = 1.
 
     Mean over the drawn pairs of k(x0, x1) + k(y0, y1) - k(x0, y1) - k(x1, y0). sigma^2 is `bandwidth` times the mean
@@ -108,6 +108,7 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positio
 
     picture, inputs: samples {"samples": (M_F, N)} and (M_S, N), and in inputs what draw_pairs gives; or, without that,
         the drawn ones in parts of the channels, (n, N_b) each: those of x0 before those of x1, of y0 before y1.
+    again: whether what is made of the samples is computed again for the backward pass.
     """
     n = positions // 2
 
@@ -119,9 +120,9 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positio
     def squares(a: list, b: list):
         """|a - b|^2 of each couple, (n, 1)."""
         apart = (each - other for each, other in zip(a, b, strict=True))
-        return reduce(operator.add, (sums_of_squares(each, row_sums_as_layer) for each in apart))
+        return reduce(operator.add, (sums_of_squares(each, row_sums_as_layer, again) for each in apart))
 
-    with recomputed():  # each as large as half of the features, and together the most of all that a loss makes
+    with recomputed(again):  # each as large as half of the features, and together the most of all that a loss makes
         x0, x1 = ends(list(picture.values()), inputs.get("pairs"))
         y0, y1 = ends([inputs[key] for key in picture], inputs.get("style_pairs"))
         distances = [squares(*couple) for couple in ((y0, y1), (x0, x1), (x0, y1), (x1, y0))]
@@ -160,8 +161,8 @@ def _poly(c: float) -> Method:
     return Method(_gram if c == 0 else _gram_and_mean, partial(_poly_distance, c=c), reads_gram=True)
 
 
-def _gaussian(bandwidth: float, blocks: tuple[int, int] | None) -> Method:
-    distance = partial(block_distance, blocks) if blocks else _gaussian_distance
+def _gaussian(bandwidth: float, blocks: tuple[int, int] | None, again: bool) -> Method:
+    distance = partial(block_distance, blocks) if blocks else partial(_gaussian_distance, again=again)
     return Method(_samples, partial(distance, bandwidth=bandwidth), samples_pairs=True)
 
 
@@ -179,11 +180,16 @@ def method(
     poly_c: float = 0.0,
     bandwidth: float = 1.0,
     blocks: tuple[int, int] | None = None,
+    samples_again: bool = True,
 ) -> Method:
-    """The method called `name` (see config.METHODS); the other arguments are those of style_loss."""
+    """The method called `name` (see config.METHODS).
+
+    samples_again: whether what "gaussian" makes of samples in pairs is computed again for the backward pass, in less
+        memory, and not kept until then. The other arguments are those of style_loss.
+    """
     if name not in _METHODS:
         raise InputError(f"unknown method {name!r}; known are {', '.join(_METHODS)}")
-    return _METHODS[name](poly_c, bandwidth, blocks)
+    return _METHODS[name](poly_c, bandwidth, blocks, samples_again)
 
 
 def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0) -> Symbols:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import cached_property
 
 from ._mxnet import mx, recomputed
@@ -18,9 +18,9 @@ def as_rows(features):
     return mx.sym.reshape(features, shape=(-3, -3))
 
 
-def sums_of_squares(matrix, sums: Callable):
-    """(N, M) -> (N, 1) by `sums` of rows; (M, N) -> (N, 1) by those of columns."""
-    with recomputed():
+def sums_of_squares(matrix, sums: Callable, again: bool = True):
+    """(N, M) -> (N, 1) by `sums` of rows; (M, N) -> (N, 1) by those of columns. again: as Moments.samples_again."""
+    with recomputed(again):
         return sums(mx.sym.square(matrix))
 
 
@@ -45,19 +45,27 @@ class Moments:
     by_samples: whether they are made of the samples, for a fusion with a method that compares these: all then read one
         array, in one order. The same numbers but for rounding.
     recompute: whether the features are computed again for the backward pass; then so is what reads them.
+    samples_again: whether the samples are, too, if the features are not.
     """
 
     def __init__(
-        self, features, positions: int, with_gram: bool = False, by_samples: bool = False, recompute: bool = False
+        self,
+        features,
+        positions: int,
+        with_gram: bool = False,
+        by_samples: bool = False,
+        recompute: bool = False,
+        samples_again: bool = True,
     ) -> None:
         self.features, self.positions = features, positions
-        self._with_gram, self._by_samples, self._recompute = with_gram, by_samples, recompute
+        self._with_gram, self._by_samples = with_gram, by_samples
+        self._recompute, self._samples_again = recompute, recompute or samples_again
         self._sums = column_sums if by_samples else row_sums
 
     @cached_property
     def samples(self):
-        """F^T (M, N), computed again for the backward pass."""
-        with recomputed():
+        """F^T (M, N)."""
+        with recomputed(self._samples_again):
             # Not reshaped first: from oneDNN's order, which has channels side by side, this is quick.
             lines = mx.sym.transpose(self.features, axes=(0, 2, 3, 1))  # (1, H, W, N)
             return mx.sym.reshape(lines, shape=(-1, 0), reverse=True)
@@ -103,4 +111,4 @@ class Moments:
 
     def _reading(self) -> AbstractContextManager:
         """What reads the samples, or features that are computed again, is computed again with them."""
-        return recomputed() if self._by_samples or self._recompute else nullcontext()
+        return recomputed(self._samples_again if self._by_samples else self._recompute)

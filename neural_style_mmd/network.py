@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 
 import numpy as np
 
@@ -58,7 +57,7 @@ def vgg19_symbol(
     symbols = {}
     again = computed_again(recompute)
     for row in rows_up_to(deepest_of(layers)):
-        with recomputed() if row.name in again else nullcontext():
+        with recomputed(row.name in again):
             if row.kind == "conv" and winograd and winograd.precision == precision and winograd.makes(row):
                 symbol = winograd.convolution(symbol, row)
             elif low and row.name == "conv1_1":

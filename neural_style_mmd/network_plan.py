@@ -1,8 +1,8 @@
 """How the network of a picture is made within 1.3 times the memory of the network alone, as fast as that allows.
 
-Three choices: the first layers' features, the largest, are kept for the backward pass or computed again there; wide
-convolutions are made by Winograd's algorithm, whose kernels must be kept; the first layer's samples are made in one
-array or two. None changes more than rounding.
+Four choices: the first layers' features, the largest, are kept for the backward pass or computed again there, and so
+are samples; wide convolutions are made by Winograd's algorithm, whose kernels must be kept; the first layer's samples
+are made in one array or two. None changes more than rounding.
 """
 
 from __future__ import annotations
@@ -20,32 +20,36 @@ class NetworkPlan(NamedTuple):
     winograd: the fewest channels of the features that a convolution by Winograd's algorithm reads, in float32; None for
         none. bfloat16 has another, see winograd_bf16.py.
     parts: of the channels, in which the first layer's samples are made: as the arrays find place in the network's.
+    samples_again: whether samples, and what compares them in pairs, are computed again for the backward pass.
     """
 
     recompute: str | None
     winograd: int | None
     parts: int = 2
+    samples_again: bool = True
 
 
 _SMALL, _MIDDLE, _ANY = 384**2, 512**2, math.inf  # pixels
 
 _MEANS, _MOMENTS, _AND_OTHERS = "means", "moments", " and others"
 
+_ALL_KEPT = NetworkPlan(None, 256, samples_again=False)
+
 _PLANS: dict[str, dict[float, NetworkPlan]] = {
     # "conv2_1", which takes longer than "pool1", where that takes too many arrays.
     # Hardly an array beside the network's.
-    _MEANS: {_MIDDLE: NetworkPlan(None, 256), _ANY: NetworkPlan("pool1", 256)},
-    _MOMENTS: {_SMALL: NetworkPlan(None, 256), _ANY: NetworkPlan("pool1", 256)},
-    # The samples of all layers are computed again, too, but by blocks their gradient stands beside the kernels.
-    PAIRS: {_SMALL: NetworkPlan(None, 256), _MIDDLE: NetworkPlan("pool1", 256), _ANY: NetworkPlan("conv2_1", 512)},
-    BLOCKS: {_SMALL: NetworkPlan(None, 256), _MIDDLE: NetworkPlan("pool1", 512), _ANY: NetworkPlan("conv2_1", None)},
+    _MEANS: {_MIDDLE: _ALL_KEPT, _ANY: NetworkPlan("pool1", 256)},
+    _MOMENTS: {_SMALL: _ALL_KEPT, _ANY: NetworkPlan("pool1", 256)},
+    # In larger ones all samples are computed again, but by blocks their gradient stands beside the kernels.
+    PAIRS: {_SMALL: _ALL_KEPT, _MIDDLE: NetworkPlan("pool1", 256), _ANY: NetworkPlan("conv2_1", 512)},
+    BLOCKS: {_SMALL: _ALL_KEPT, _MIDDLE: NetworkPlan("pool1", 512), _ANY: NetworkPlan("conv2_1", None)},
     PAIRS + _AND_OTHERS: {
-        _SMALL: NetworkPlan(None, 256),
+        _SMALL: _ALL_KEPT,
         _MIDDLE: NetworkPlan("conv2_1", 512),
         _ANY: NetworkPlan("conv2_1", None, parts=1),
     },
     BLOCKS + _AND_OTHERS: {
-        _SMALL: NetworkPlan(None, 256),
+        _SMALL: _ALL_KEPT,
         _MIDDLE: NetworkPlan(None, None),
         _ANY: NetworkPlan("conv2_1", None),
     },

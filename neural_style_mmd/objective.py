@@ -182,7 +182,6 @@ class Objective:
 
     def _bind(self, precision: str, estimator: str) -> None:
         self.precision, self.estimator, self._draw = precision, estimator, -1
-        self._again = computed_again(self._plan(self.shape, precision, estimator).recompute)
         network, *others = self._symbols(precision)
         bound = {name for symbols in (network, *others) for name in symbols}
         styles = (style_term(method, layer) for method in self.config.method for layer in self.config.layers)
@@ -275,12 +274,14 @@ class Objective:
         """What the style losses read of each layer of _graphs, one for all methods of a fusion."""
         methods = [losses.method(method) for method in self.config.method]
         with_gram = any(method.reads_gram for method in methods)
+        plan = self._plan(self.shape, self.precision, self.estimator)
+        again = computed_again(plan.recompute)
 
         def moments(layer: str) -> Moments:
             positions = _positions(layer, self.shape)
             if layer in apart:
                 return Moments(apart[layer], positions, with_gram)
-            return Moments(deeper[layer], positions, with_gram, self._samples, layer in self._again)
+            return Moments(deeper[layer], positions, with_gram, self._samples, layer in again, plan.samples_again)
 
         return {layer: moments(layer) for layer in self.config.layers}
 
@@ -297,6 +298,7 @@ class Objective:
     def _style_loss(self, method: str, layer: str, moments: Moments, data):
         """The loss of one layer."""
         choice: dict[str, Any] = {"poly_c": self.config.poly_c, "bandwidth": self.config.bandwidth}
+        choice["samples_again"] = self._plan(self.shape, self.precision, self.estimator).samples_again
         if self.estimator == BLOCKS and losses.method(method).samples_pairs:
             choice["blocks"] = self._drawn_shape(layer)
         chosen, label = losses.method(method, **choice), style_term(method, layer)

@@ -85,3 +85,10 @@ def test_sums_of_a_large_layer_keep_their_digits():
     f = np.random.default_rng(5).uniform(0, 1000, (1, 8, 384, 512)).astype(np.float32)
     found = position_sums(mx.sym.Variable("f")).bind(mx.cpu(), {"f": mx.nd.array(f)}).forward()[0].asnumpy()
     np.testing.assert_allclose(found[:, 0], f.astype(np.float64).sum(axis=(0, 2, 3)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("recompute", "samples_again"), [(False, True), (True, False), (True, True), (False, False)])
+def test_samples_are_computed_again_where_that_is_wanted_or_the_features_are(recompute, samples_again):
+    moments = Moments(mx.sym.Variable("data"), 12, recompute=recompute, samples_again=samples_again)
+    again = moments.samples.attr_dict()[moments.samples.name].get("__force_mirroring__")
+    assert (again == "True") == (recompute or samples_again)

@@ -1,17 +1,18 @@
 """How the network is made: what is computed again for the backward pass, and from how many channels on convolutions are
 by Winograd's algorithm. Memory, within 1.3 of the bare network's, decides it."""
 
+import numpy as np
 import pytest
 from planned_memory import planned
 
 import model_zoo
-from neural_style_mmd import TransferConfig, vgg19_symbol
+from neural_style_mmd import TransferConfig, objective, vgg19_symbol
 from neural_style_mmd._mxnet import mx
 from neural_style_mmd.evaluation import noise
 from neural_style_mmd.network_plan import NetworkPlan, network_plan
 from neural_style_mmd.objective import Objective
 
-ALL_AND_WINOGRAD, LESS_AND_WINOGRAD = NetworkPlan(None, 256), NetworkPlan("pool1", 256)
+ALL_AND_WINOGRAD, LESS_AND_WINOGRAD = NetworkPlan(None, 256, samples_again=False), NetworkPlan("pool1", 256)
 
 
 @pytest.mark.parametrize("estimator", ["pairs", "blocks"])
@@ -68,3 +69,22 @@ def test_the_arrays_of_a_picture(methods, size, index):
     config, style = TransferConfig(method=tuple(methods.split("+"))), noise((1, 3, 32, 32), 100.0, seed=0)
     network, *_ = Objective(config, model_zoo.load("surrogate"), style, None, shape)._parts
     assert planned(network.executor) <= MOST[methods][index] * bare
+
+
+@pytest.mark.parametrize("estimator", ["pairs", "blocks"])
+@pytest.mark.parametrize("methods", ["gaussian", "bn+gaussian"])
+def test_samples_that_are_computed_again_are_the_same_in_less_memory(methods, estimator, monkeypatch):
+    """Bit by bit, terms and gradient; and by blocks, whose products are kept either way, in no more memory."""
+    weights, shape = model_zoo.load("surrogate"), (1, 3, 192, 256)
+    style, content, x = (noise((1, 3, 192, 256), 100.0, seed) for seed in range(3))
+    found, memory = {}, {}
+    for again in (False, True):
+        plan = NetworkPlan(None, 256, samples_again=again)
+        monkeypatch.setattr(objective, "network_plan", lambda *_, plan=plan: plan)
+        made = Objective(TransferConfig(method=tuple(methods.split("+"))), weights, style, content, shape)
+        made.use("float32", estimator)
+        found[again] = made.evaluate(x, dict.fromkeys(made.terms, 1.0), draw=1)
+        memory[again] = sum(planned(part.executor) for part in made._parts)
+    assert found[True].terms == found[False].terms
+    np.testing.assert_array_equal(found[True].gradient, found[False].gradient)
+    assert memory[True] < memory[False] if estimator == "pairs" else memory[True] <= memory[False]

@@ -98,7 +98,11 @@ def test_a_wrong_factor_in_the_gram_loss_is_found(monkeypatch):
 
 def test_a_wrong_bandwidth_is_found(monkeypatch):
     right = losses._gaussian_distance
-    monkeypatch.setattr(losses, "_gaussian_distance", lambda *arguments, bandwidth: right(*arguments, bandwidth=0.5))
+
+    def wrong(*arguments, bandwidth, **others):
+        return right(*arguments, bandwidth=0.5, **others)
+
+    monkeypatch.setattr(losses, "_gaussian_distance", wrong)
     assert failing("_gradients") == ["gradient of gaussian, sigma^2 held is that of the equation"]
 
 
