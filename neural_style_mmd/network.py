@@ -43,7 +43,7 @@ def vgg19_symbol(
         is faster: the same numbers but for rounding, and the variables of winograd.constants(), or of bf16's
         parameters().
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
-    model_zoo.vgg19.parameter_shapes.
+    model_zoo.vgg19.parameter_shapes; in bf16 conv1_1 has others, which parameters_in() makes of its weight.
     Raises InputError for an unknown layer, in `recompute`, too, or pooling.
     """
     layers = list(layers)
