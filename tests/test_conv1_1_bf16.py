@@ -3,7 +3,8 @@ with zeros around the picture, as VGG-19's, and its gradient, but for rounding."
 
 import numpy as np
 import pytest
-from bf16_cpu import needs_bf16
+from bf16_cpu import BFLOAT16, needs_bf16
+from bound_convolution import bound_convolution
 from naive_convolution import naive_convolution
 
 from neural_style_mmd import vgg19_symbol
@@ -11,20 +12,13 @@ from neural_style_mmd._mxnet import mx
 from neural_style_mmd.conv1_1_bf16 import conv1_1, conv1_1_parameters
 from neural_style_mmd.network import parameters_in
 
-BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
 ARITHMETIC = [pytest.param(np.float32, 1e-5, id="float32"), pytest.param(BFLOAT16, 0.02, marks=needs_bf16, id="bf16")]
 SIZES = [(16, 24), (17, 19), (5, 1), (1, 6), (1, 1)]
 
 
 def bound(x, weight, bias, kind):
     """conv1_1 of x (3, H, W), its numbers of the type `kind`."""
-    known = conv1_1_parameters(weight) | {"conv1_1_bias": bias}
-    symbol = mx.sym.amp_cast(conv1_1(mx.sym.amp_cast(mx.sym.Variable("data"), dtype=kind)), dtype=np.float32)
-    assert sorted(symbol.list_arguments()) == sorted(["data", *known])
-    arguments = {name: mx.nd.amp_cast(mx.nd.array(array), dtype=kind) for name, array in known.items()}
-    arguments["data"] = mx.nd.array(x[None])
-    requests = {name: "write" if name == "data" else "null" for name in arguments}
-    return symbol.bind(mx.cpu(), arguments, {"data": mx.nd.zeros(x[None].shape)}, requests)
+    return bound_convolution(conv1_1, conv1_1_parameters(weight) | {"conv1_1_bias": bias}, x, kind)
 
 
 @pytest.mark.parametrize(("kind", "error"), ARITHMETIC)
@@ -57,9 +51,8 @@ def test_numbers_of_bfloat16_and_their_sums_are_exact():
     x, weight = rng.integers(-2, 3, (3, 12, 16)), rng.integers(-1, 2, (64, 3, 3, 3))
     expected = naive_convolution(x, weight, np.zeros(64))
     assert 20 < np.abs(expected).max() <= 2**8
-    np.testing.assert_array_equal(
-        bound(x, weight, np.zeros(64), BFLOAT16).forward(is_train=True)[0].asnumpy()[0], expected
-    )
+    found = bound(x, weight, np.zeros(64), BFLOAT16).forward(is_train=True)[0].asnumpy()[0]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_network_has_it_in_bf16_alone():

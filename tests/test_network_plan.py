@@ -1,12 +1,14 @@
 """How the network is made: what is computed again for the backward pass, and from how many channels on convolutions are
 by Winograd's algorithm. Memory, within 1.3 of the bare network's, decides it."""
 
+import json
+
 import numpy as np
 import pytest
 from planned_memory import planned
 
 import model_zoo
-from neural_style_mmd import TransferConfig, objective, vgg19_symbol
+from neural_style_mmd import TransferConfig, losses, objective, vgg19_symbol
 from neural_style_mmd._mxnet import mx
 from neural_style_mmd.evaluation import noise
 from neural_style_mmd.network_plan import NetworkPlan, network_plan
@@ -85,6 +87,24 @@ def test_samples_that_are_computed_again_are_the_same_in_less_memory(methods, es
         made.use("float32", estimator)
         found[again] = made.evaluate(x, dict.fromkeys(made.terms, 1.0), draw=1)
         memory[again] = sum(planned(part.executor) for part in made._parts)
+        network = json.loads(made._parts[0].executor._symbol.tojson())["nodes"]
+        samples = [node for node in network if node.get("attrs", {}).get("axes") == "(0, 2, 3, 1)"]
+        ends = [node for node in network if node["op"] == "take" and estimator == "pairs"]
+        assert (len(samples), len(ends)) == (4, 16 if estimator == "pairs" else 0)  # x0, x1, y0 and y1 of four layers
+        assert all(("__force_mirroring__" in node.get("attrs", {})) == again for node in samples + ends)
     assert found[True].terms == found[False].terms
     np.testing.assert_array_equal(found[True].gradient, found[False].gradient)
     assert memory[True] < memory[False] if estimator == "pairs" else memory[True] <= memory[False]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_all_that_is_made_of_pairs_is_computed_again_or_nothing(again):
+    gaussian = losses.method("gaussian", samples_again=again)
+    picture = {"samples": mx.sym.Variable("samples")}
+    distance = gaussian.distance(picture, losses.loss_inputs(gaussian, picture, "style"), 3, 12)
+    nodes = json.loads(distance.tojson())["nodes"]
+    kinds = ("take", "elemwise_sub", "square")
+    made = [node for kind in kinds for node in [each for each in nodes if each["op"] == kind][:4]]
+    # Four ends, and the differences and squares of four couples.
+    assert [node["op"] for node in made] == ["take"] * 4 + ["elemwise_sub"] * 4 + ["square"] * 4
+    assert all(("__force_mirroring__" in node.get("attrs", {})) == again for node in made)

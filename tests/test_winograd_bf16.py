@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from bf16_cpu import needs_bf16
+from bf16_cpu import BFLOAT16, needs_bf16
+from bound_convolution import bound_convolution
 from naive_convolution import naive_convolution
 
 import model_zoo.samples
@@ -18,7 +19,6 @@ from neural_style_mmd.objective import Objective
 from neural_style_mmd.setting import prepare
 from neural_style_mmd.winograd_bf16 import Bf16Winograd
 
-BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
 ARITHMETIC = [pytest.param(np.float32, 1e-5, id="float32"), pytest.param(BFLOAT16, 0.05, marks=needs_bf16, id="bf16")]
 SIZES = [(8, 12), (4, 4), (5, 7), (6, 9), (7, 3), (1, 1)]
 
@@ -31,13 +31,7 @@ def bound(x, weight, bias, kind, monkeypatch):
         monkeypatch.setattr(winograd_bf16, name, value)
     algorithm = Bf16Winograd(x.shape[1])
     known = algorithm.parameters({"conv9_9_weight": mx.nd.array(weight), "conv9_9_bias": mx.nd.array(bias)})
-    features = mx.sym.amp_cast(mx.sym.Variable("data"), dtype=kind)
-    symbol = mx.sym.amp_cast(algorithm.convolution(features, row), dtype=np.float32)
-    assert sorted(symbol.list_arguments()) == sorted(["data", *known])
-    arguments = {name: mx.nd.amp_cast(mx.nd.array(array), dtype=kind) for name, array in known.items()}
-    arguments["data"] = mx.nd.array(x[None])
-    requests = {name: "write" if name == "data" else "null" for name in arguments}
-    return symbol.bind(mx.cpu(), arguments, {"data": mx.nd.zeros(x[None].shape)}, requests)
+    return bound_convolution(lambda features: algorithm.convolution(features, row), known, x, kind)
 
 
 @pytest.mark.parametrize(("kind", "error"), ARITHMETIC)
