@@ -16,6 +16,7 @@ import numpy
 
 from model_zoo.errors import InputError
 
+from .processor import instructions
 from .threads import choose_threads
 
 ENVIRONMENT = {
@@ -31,6 +32,12 @@ ENVIRONMENT = {
 """Set where the user has not. Recorded with every result."""
 
 
+_WITH_AVX2 = {"OPENBLAS_CORETYPE": "Haswell"}
+"""Set as well, where the CPU has what kernels of that name need. The OpenBLAS in MXNet's wheel, 0.3.13, has none for
+AVX-512, and for a CPU that is younger than itself it may take those without AVX: an iteration is then half as long
+again. So all such CPUs round alike, too. NumPy's OpenBLAS is loaded before and chooses its own."""
+
+
 _SYSTEM_LIBRARIES = {"libgomp": "libgomp1", "libquadmath": "libquadmath0"}
 """What MXNet's wheel may miss on a bare machine -> the package's name on Debian."""
 
@@ -42,7 +49,8 @@ such blocks are freed, and the holes that features leave in the heap stay: 40 to
 
 def _import_mxnet():
     _tell_allocator("mallopt", _M_MMAP_THRESHOLD, LARGE_BLOCK)
-    for name, value in ENVIRONMENT.items():
+    has_avx2 = {"avx2", "fma"} <= set(instructions())
+    for name, value in (ENVIRONMENT | (_WITH_AVX2 if has_avx2 else {})).items():
         os.environ.setdefault(name, value)
     choose_threads(None)
     gc.collect()  # nothing that is garbage now is frozen below

@@ -7,14 +7,13 @@ and in float32 for the last; losses, targets, calibration, updates and the final
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import InputError
 
 from .config import BF16, FLOAT32, TransferConfig
+from .processor import instructions
 from .stopping import Outcome, StoppingRule
 
 _FINISH = 10  # the last tenth of the iterations
@@ -28,7 +27,7 @@ def require_precision(config: TransferConfig, device: str) -> None:
         return
     if device != "cpu":
         raise InputError(f"precision is bf16, but device is {device}: MXNet has it for the cpu alone; use float32")
-    if not set(_INSTRUCTIONS) & set(_cpu_flags()):
+    if not set(_INSTRUCTIONS) & set(instructions()):
         raise InputError(
             f"precision is bf16, but no {' or '.join(_INSTRUCTIONS)} is found among this CPU's flags; use float32"
         )
@@ -70,12 +69,3 @@ def continues(precision: str, outcome: Outcome | None) -> bool:
     """Whether the run goes on when the iterations in `precision` have ended with `outcome` (None: the optimizer ended
     by itself)."""
     return precision == BF16 and outcome in (*_ENDS_BF16, None)
-
-
-def _cpu_flags() -> list[str]:
-    """The CPU's features as Linux names them; none on another system."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
-    except OSError:
-        lines = []
-    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])

@@ -20,10 +20,11 @@ from model_zoo.weights import Weights
 
 from .config import TransferConfig
 from .images import Picture
+from .processor import cpu_model
 from .threads import chosen_threads
 
 SCHEMA = 1
-NUMERICS_VERSION = 28
+NUMERICS_VERSION = 29
 """Raised whenever a change of this package changes the result of a run beyond nothing at all."""
 
 SURROGATE_NOTICE = "surrogate network, not a reproduction"
@@ -77,17 +78,6 @@ def describe_machine() -> dict[str, Any]:
 @cache
 def _package_versions() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES}
-
-
-def cpu_model() -> str:
-    """The CPU's name as the system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def peak_rss() -> int:

@@ -21,7 +21,8 @@ from typing import Any
 from model_zoo.errors import InputError
 from model_zoo.files import file_hash, make_folder, write_json
 from neural_style_mmd.config import TransferConfig
-from neural_style_mmd.record import cpu_model, picture_text
+from neural_style_mmd.processor import cpu_model
+from neural_style_mmd.record import picture_text
 from neural_style_mmd.threads import choose_threads, chosen_threads
 
 from . import locks

@@ -243,7 +243,7 @@ def test_without_pytorch_its_section_says_what_to_install(monkeypatch, tmp_path)
 
 
 def test_on_a_cpu_without_bfloat16_its_section_says_so_and_float32_is_measured_all_the_same(monkeypatch, tmp_path):
-    monkeypatch.setattr(precision, "_cpu_flags", lambda: ["sse2"])
+    monkeypatch.setattr(precision, "instructions", lambda: ["sse2"])
     result = bf16.measure(small(tmp_path))
     assert result["rows"] == [] and "avx512_bf16" in result["skipped"]
     assert refusal("float32") is None

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from small_transfer import small_config
 
 from model_zoo.errors import InputError
-from neural_style_mmd import Outcome, TransferConfig, precision, transfer
+from neural_style_mmd import Outcome, TransferConfig, precision, processor, transfer
 from neural_style_mmd.cli import cli
 from neural_style_mmd.config import METHODS
 from neural_style_mmd.network_plan import NetworkPlan
@@ -44,18 +44,18 @@ def split(low, whole):
 @pytest.mark.parametrize("flags", ["flags\t\t: fpu avx2 avx512f avx512_vnni", "Features : fp asimd bf16", ""])
 def test_it_is_refused_where_the_cpu_has_no_products_of_bfloat16(flags, pictures, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(precision.Path, "read_text", lambda path: f"processor\t: 0\n{flags}\n")
-        patch.setattr(precision.sys, "platform", "linux")
+        patch.setattr(processor.Path, "read_text", lambda path: f"processor\t: 0\n{flags}\n")
+        patch.setattr(processor.sys, "platform", "linux")
         with pytest.raises(InputError, match=r"^precision is bf16, but no avx512_bf16 or amx_bf16 .*; use float32$"):
             run(pictures)
-        monkeypatch.setattr(precision, "_cpu_flags", list)
+        monkeypatch.setattr(precision, "instructions", list)
     assert run(pictures, precision="float32", iterations=1).record["iterations"] == 1
 
 
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
 def test_either_instruction_is_enough(flag, monkeypatch):
-    monkeypatch.setattr(precision.Path, "read_text", lambda path: f"flags\t\t: fpu {flag} avx2\nflags : fpu\n")
-    monkeypatch.setattr(precision.sys, "platform", "linux")
+    monkeypatch.setattr(processor.Path, "read_text", lambda path: f"flags\t\t: fpu {flag} avx2\nflags : fpu\n")
+    monkeypatch.setattr(processor.sys, "platform", "linux")
     precision.require_precision(TransferConfig(precision="bf16"), "cpu")
 
 
@@ -63,13 +63,13 @@ def test_it_is_refused_on_other_systems_and_devices(monkeypatch):
     config = TransferConfig(precision="bf16")
     with pytest.raises(InputError, match="device is gpu:1"):
         precision.require_precision(config, "gpu:1")
-    monkeypatch.setattr(precision.sys, "platform", "darwin")
+    monkeypatch.setattr(processor.sys, "platform", "darwin")
     with pytest.raises(InputError, match="use float32"):
         precision.require_precision(config, "cpu")
 
 
 def test_the_command_line_refuses_in_one_line(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "_cpu_flags", list)
+    monkeypatch.setattr(precision, "instructions", list)
     words = ["transfer", *map(str, pictures), "-o", str(tmp_path / "x.png"), "--precision", "bf16"]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2 and result.stdout == ""

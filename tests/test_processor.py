@@ -1,0 +1,81 @@
+"""The kernels of MXNet's OpenBLAS are chosen by what the CPU can, not by whether it knows the CPU's name; what is read
+of the CPU."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from neural_style_mmd import processor
+from neural_style_mmd.record import describe_machine
+
+VARIABLE = "OPENBLAS_CORETYPE"
+HAS_AVX2 = sys.platform == "linux" and {"avx2", "fma"} <= set(processor.instructions())
+CPUINFO = "processor\t: 0\nmodel name\t: A CPU: new\nflags\t\t: fpu avx2\nmodel name\t: another\nflags : fpu\n"
+
+needs_avx2 = pytest.mark.skipif(not HAS_AVX2, reason="this CPU has no AVX2, or the system does not say so")
+
+LOADED = """
+import ctypes, os
+from pathlib import Path
+from neural_style_mmd._mxnet import mx
+(library,) = Path(mx.__file__).parent.glob("libopenblas.so*")
+name = ctypes.CDLL(str(library)).openblas_get_corename
+name.restype = ctypes.c_char_p
+print(name().decode(), os.environ.get("OPENBLAS_CORETYPE"))
+"""
+
+
+def kernels(before: str = "", **variables: str) -> list[str]:
+    """The name of the kernels that a fresh process takes, and of those that are asked for; `before` runs first."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")} | variables
+    command = [sys.executable, "-c", before + LOADED]
+    return subprocess.run(
+        command, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=60
+    ).stdout.split()
+
+
+@needs_avx2
+def test_where_the_cpu_has_avx2_openblas_uses_it_whatever_cpu_it_is():
+    assert kernels() == ["Haswell", "Haswell"]
+
+
+@needs_avx2
+def test_who_asks_for_other_kernels_gets_them():
+    assert kernels(OPENBLAS_CORETYPE="Sandybridge") == ["Sandybridge", "Sandybridge"]
+
+
+@needs_avx2
+@pytest.mark.parametrize("flags", [["avx2"], ["fma", "avx"], []])
+def test_without_avx2_nothing_is_asked_for(flags):
+    without = f"from neural_style_mmd import processor\nprocessor.instructions = lambda: {flags}\n"
+    assert kernels(without)[1] == "None"
+
+
+def test_the_record_says_which(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "Haswell")
+    assert describe_machine()["environment"][VARIABLE] == "Haswell"
+
+
+def test_the_first_core_is_read(monkeypatch):
+    monkeypatch.setattr(processor.Path, "read_text", lambda path: CPUINFO)
+    monkeypatch.setattr(processor.sys, "platform", "linux")
+    assert processor.cpu_model() == "A CPU: new"
+    assert processor.instructions() == ["fpu", "avx2"]
+
+
+def test_where_the_system_does_not_say_the_name_is_pythons_and_no_instruction_is_known(monkeypatch):
+    def missing(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(processor.Path, "read_text", missing)
+    assert processor.cpu_model() == (platform.processor() or platform.machine())
+    assert processor.instructions() == []
+
+
+def test_another_system_has_other_names(monkeypatch):
+    monkeypatch.setattr(processor.Path, "read_text", lambda path: CPUINFO)
+    monkeypatch.setattr(processor.sys, "platform", "darwin")
+    assert processor.instructions() == []
