@@ -40,8 +40,7 @@ def vgg19_symbol(
         features, the largest, are not kept until then: the same numbers in less memory, for a twentieth of the
         network's work up to "pool1". None for none.
     winograd: makes the deep convolutions of pictures of its size by Winograd's algorithm, in its precision, where that
-        is faster: the same numbers but for rounding, and the variables of winograd.constants(), or of bf16's
-        parameters().
+        is faster: the same numbers but for rounding, and the variables of its parameters().
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
     model_zoo.vgg19.parameter_shapes; in bf16 conv1_1 has others, which parameters_in() makes of its weight.
     Raises InputError for an unknown layer, in `recompute`, too, or pooling.
@@ -105,10 +104,10 @@ def copied(features, layer: str, precision: str = FLOAT32):
 
 
 def parameters_in(precision: str, parameters: Mapping, winograd: Winograd | Bf16Winograd | None = None) -> dict:
-    """float32 parameters {name: NDArray} as vgg19_symbol needs them in `precision`; for bf16, rounded copies, and what
-    conv1_1 and the convolutions by `winograd` need besides."""
+    """float32 parameters {name: NDArray} as vgg19_symbol needs them in `precision`, and what the convolutions by
+    `winograd` need besides; for bf16, rounded copies, and what conv1_1 needs."""
     if precision == FLOAT32:
-        return dict(parameters)
+        return dict(parameters) | (winograd.parameters(parameters) if isinstance(winograd, Winograd) else {})
     made = conv1_1_parameters(parameters["conv1_1_weight"].asnumpy())
     if isinstance(winograd, Bf16Winograd):
         made |= winograd.parameters(parameters)

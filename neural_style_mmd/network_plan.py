@@ -1,8 +1,8 @@
 """How the network of a picture is made within 1.3 times the memory of the network alone, as fast as that allows.
 
-Four choices: the first layers' features, the largest, are kept for the backward pass or computed again there, and so
-are samples; wide convolutions are made by Winograd's algorithm, whose kernels must be kept; the first layer's samples
-are made in one array or two. None changes more than rounding.
+Five choices: the first layers' features, the largest, are kept for the backward pass or computed again there, and so
+are samples; wide convolutions are made by Winograd's algorithm, whose kernels must be kept; these are made once or in
+each evaluation; the first layer's samples are made in one array or two. None changes more than rounding.
 """
 
 from __future__ import annotations
@@ -21,24 +21,27 @@ class NetworkPlan(NamedTuple):
         none. bfloat16 has another, see winograd_bf16.py.
     parts: of the channels, in which the first layer's samples are made: as the arrays find place in the network's.
     samples_again: whether samples, and what compares them in pairs, are computed again for the backward pass.
+    kernels_once: whether the kernels for Winograd's algorithm in float32 stay from one evaluation to the next, beside
+        the arrays that MXNet plans, whose most is when those that each evaluation makes are gone.
     """
 
     recompute: str | None
     winograd: int | None
     parts: int = 2
     samples_again: bool = True
+    kernels_once: bool = False
 
 
 _SMALL, _MIDDLE, _ANY = 384**2, 512**2, math.inf  # pixels
 
 _MEANS, _MOMENTS, _AND_OTHERS = "means", "moments", " and others"
 
-_ALL_KEPT = NetworkPlan(None, 256, samples_again=False)
+_ALL_KEPT = NetworkPlan(None, 256, samples_again=False, kernels_once=True)
 
 _PLANS: dict[str, dict[float, NetworkPlan]] = {
     # "conv2_1", which takes longer than "pool1", where that takes too many arrays.
     # Hardly an array beside the network's.
-    _MEANS: {_MIDDLE: _ALL_KEPT, _ANY: NetworkPlan("pool1", 256)},
+    _MEANS: {_SMALL: _ALL_KEPT, _MIDDLE: NetworkPlan(None, 256), _ANY: NetworkPlan("pool1", 256)},
     _MOMENTS: {_SMALL: _ALL_KEPT, _ANY: NetworkPlan("pool1", 256)},
     # In larger ones all samples are computed again, but by blocks their gradient stands beside the kernels.
     PAIRS: {_SMALL: _ALL_KEPT, _MIDDLE: NetworkPlan("pool1", 256), _ANY: NetworkPlan("conv2_1", 512)},

@@ -29,7 +29,7 @@ from .moments import Moments
 from .network import computed_again, copied, parameters_in, vgg19_symbol
 from .network_plan import NetworkPlan, network_plan
 from .presets import layer_scale
-from .winograd import Winograd, constants
+from .winograd import Winograd
 from .winograd_bf16 import PIXELS, Bf16Winograd
 
 _STYLE_PICTURE = "style.picture"
@@ -78,7 +78,7 @@ class Objective:
         missing = [name for name in parameter_shapes(deepest) if name not in weights.parameters]
         if missing:
             raise InputError(f"{weights.name}: the weights end before {deepest}: {missing[0]} is missing")
-        parameters = {name: weights.parameters[name] for name in parameter_shapes(deepest)} | constants()
+        parameters = {name: weights.parameters[name] for name in parameter_shapes(deepest)}
         self._parameters = {name: _mxnet.shared(array, self._device) for name, array in parameters.items()}
         self._targets = self._measure_style(style)
         if content is not None:
@@ -172,7 +172,9 @@ class Objective:
     def _forward(self, symbols: dict, picture: np.ndarray) -> dict:
         """The values of `symbols` at `picture`, as MXNet arrays, by an executor that is gone afterwards."""
         group = mx.sym.Group(list(symbols.values()))
-        known = self._parameters | {"data": mx.nd.array(picture, ctx=self._device)}
+        winograd = self._winograd(picture.shape, FLOAT32, PAIRS)
+        known = parameters_in(FLOAT32, self._parameters, winograd)
+        known["data"] = mx.nd.array(picture, ctx=self._device)
         executor = group.bind(self._device, {name: known[name] for name in group.list_arguments()}, grad_req="null")
         values = [value.copy() for value in executor.forward(is_train=True)]
         mx.nd.waitall()
@@ -259,8 +261,8 @@ class Objective:
     def _winograd(self, shape: tuple[int, ...], precision: str, estimator: str) -> Winograd | Bf16Winograd | None:
         if precision == BF16:
             return Bf16Winograd(shape[2]) if shape[2] * shape[3] <= PIXELS else None
-        channels = self._plan(shape, precision, estimator).winograd
-        return Winograd(shape[2], shape[3], channels) if channels else None
+        plan = self._plan(shape, precision, estimator)
+        return Winograd(shape[2], shape[3], plan.winograd, plan.kernels_once) if plan.winograd else None
 
     def _layers(self) -> list[str]:
         """Those that some loss reads."""

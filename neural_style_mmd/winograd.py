@@ -6,7 +6,7 @@ that a layer is one matrix product for each of 36 points: 36 multiplications in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.polynomial import polynomial
@@ -52,22 +52,23 @@ def line_transforms(points: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np
 
 
 def constants() -> dict[str, np.ndarray]:
-    """What the variables of Winograd must be, by name, float32."""
+    """The matrices of transforms() as the variables of Winograd, by name, float32."""
     b, g, a = transforms()
     arrays = {"winograd_patch": b.reshape(-1, 1, _PATCH, _PATCH), "winograd_kernel": g, "winograd_tile": a[None]}
     return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
 
 
 class Winograd:
-    """Convolutions with the variables of constants(), of which a graph must have one each.
+    """Convolutions with the variables of parameters(), of which a graph must have one each.
 
-    height, width: of the picture; channels: the fewest of the features that a convolution reads.
+    height, width: of the picture; channels: the fewest of the features that a convolution reads. kernels_once: whether
+    the kernels are transformed in parameters(), and stay, beside what MXNet plans; if not, in each forward pass.
     """
 
     precision = FLOAT32
 
-    def __init__(self, height: int, width: int, channels: int) -> None:
-        self._size, self._channels = (height, width), channels
+    def __init__(self, height: int, width: int, channels: int, kernels_once: bool = False) -> None:
+        self._size, self._channels, self._kernels_once = (height, width), channels, kernels_once
         self._patch, self._kernel, self._tile = (mx.sym.Variable(name) for name in constants())
 
     def makes(self, row: Layer) -> bool:
@@ -88,10 +89,10 @@ class Winograd:
         # What the tiles have beyond the features is at both ends, as MXNet pads.
         outside = tuple((-edge % _TILE + 1) // 2 for edge in edges)
         weight, bias = (mx.sym.Variable(f"{row.name}_{name}") for name in ("weight", "bias"))
-        numbers = row.channels * row.in_channels
-        kernels = mx.sym.FullyConnected(
-            self._kernel, mx.sym.reshape(weight, shape=(-1, _KERNEL**2)), num_hidden=numbers, no_bias=True
-        )
+        if self._kernels_once:
+            kernels = mx.sym.Variable(_kernels_name(row))
+        else:
+            kernels = _kernels(mx.sym, self._kernel, weight, row)
         patches = mx.sym.Convolution(
             mx.sym.reshape(features, shape=(row.in_channels, 1, *edges)),
             self._patch,
@@ -102,7 +103,7 @@ class Winograd:
             pad=tuple(1 + each for each in outside),
         )
         products = mx.sym.batch_dot(
-            mx.sym.reshape(kernels, shape=(-1, row.channels, row.in_channels)),
+            kernels,
             mx.sym.transpose(mx.sym.reshape(patches, shape=(0, 0, -1)), axes=(1, 0, 2)),
         )  # (36, O, tiles)
         # Not by Deconvolution, which would do the rest at once, but keeps the products until its backward pass.
@@ -114,10 +115,35 @@ class Winograd:
         bias = mx.sym.broadcast_like(mx.sym.reshape(bias, shape=(1, -1, 1, 1)), sums)
         return mx.sym.elemwise_add(sums, bias, name=row.name)
 
+    def parameters(self, network: Mapping) -> dict:
+        """What the variables of its convolutions must be, beside the network's own, {name: NDArray}, float32.
+
+        network: {name: NDArray}, float32, of VGG-19 up to some layer; convolutions behind it are left out.
+        """
+        context = next(iter(network.values())).context
+        arrays = {name: mx.nd.array(array, ctx=context) for name, array in constants().items()}
+        for row in LAYERS.values() if self._kernels_once else ():
+            if f"{row.name}_weight" in network and self.makes(row):
+                weight = network[f"{row.name}_weight"]
+                arrays[_kernels_name(row)] = _kernels(mx.nd, arrays["winograd_kernel"], weight, row)
+        return arrays
+
     def _edges(self, row: Layer) -> tuple[int, int]:
         """H_l and W_l; poolings round down."""
         height, width = self._size
         return height // row.stride, width // row.stride
+
+
+def _kernels(operators, transform, weight, row: Layer):
+    """The kernels of `row`, transformed, (36, O, I), by MXNet's operators on arrays or on symbols: the same bits."""
+    numbers = row.channels * row.in_channels
+    weight = operators.reshape(weight, shape=(-1, _KERNEL**2))
+    kernels = operators.FullyConnected(transform, weight, num_hidden=numbers, no_bias=True)
+    return operators.reshape(kernels, shape=(-1, row.channels, row.in_channels))
+
+
+def _kernels_name(row: Layer) -> str:
+    return f"{row.name}_kernels"
 
 
 def _tiles(edges: tuple[int, int]) -> int:

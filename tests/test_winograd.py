@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from bound_convolution import bound_convolution
 from naive_convolution import naive_convolution
 from planned_memory import planned
 
@@ -19,27 +20,34 @@ from neural_style_mmd.objective import Objective
 SIZES = [(8, 12), (4, 4), (5, 7), (3, 2), (1, 1), (6, 9)]
 
 
-def bound(x, weight, bias):
+KERNELS_ONCE = pytest.mark.parametrize("once", [False, True], ids=["kernels in the graph", "kernels once"])
+
+
+def bound(x, weight, bias, once, monkeypatch):
+    """The convolution of x (I, H, W) with weight (O, I, 3, 3); `once`: its kernels are made before."""
     outputs, inputs = weight.shape[:2]
     row = Layer("conv9_9", "conv", inputs, outputs, 1)
-    symbol = winograd.Winograd(*x.shape[1:], inputs).convolution(mx.sym.Variable("data"), row)
-    known = {"data": x[None], "conv9_9_weight": weight, "conv9_9_bias": bias} | winograd.constants()
-    assert sorted(symbol.list_arguments()) == sorted(known)
-    arguments = {name: mx.nd.array(array) for name, array in known.items()}
-    requests = {name: "write" if name == "data" else "null" for name in known}
-    return symbol.bind(mx.cpu(), arguments, {"data": mx.nd.zeros(x[None].shape)}, requests)
+    monkeypatch.setattr(winograd, "LAYERS", {"conv9_9": row})
+    monkeypatch.setattr(winograd, "TILES", 1)
+    algorithm = winograd.Winograd(*x.shape[1:], inputs, once)
+    network = {"conv9_9_weight": mx.nd.array(weight), "conv9_9_bias": mx.nd.array(bias)}
+    known, unread = network | algorithm.parameters(network), {"winograd_kernel", "conv9_9_weight"} if once else set()
+    known = {name: array for name, array in known.items() if name not in unread}
+    return bound_convolution(lambda features: algorithm.convolution(features, row), known, x, np.float32)
 
 
+@KERNELS_ONCE
 @pytest.mark.parametrize("size", SIZES)
-def test_it_is_the_correlation_with_its_bias(size):
+def test_it_is_the_correlation_with_its_bias(size, once, monkeypatch):
     rng = np.random.default_rng(1)
     x, weight, bias = rng.standard_normal((5, *size)), rng.standard_normal((7, 5, 3, 3)), rng.standard_normal(7)
-    found = bound(x, weight, bias).forward(is_train=True)[0].asnumpy()[0]
+    found = bound(x, weight, bias, once, monkeypatch).forward(is_train=True)[0].asnumpy()[0]
     np.testing.assert_allclose(found, naive_convolution(x, weight, bias), atol=2e-5)
 
 
+@KERNELS_ONCE
 @pytest.mark.parametrize("size", SIZES)
-def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(size):
+def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(size, once, monkeypatch):
     rng = np.random.default_rng(2)
     x, weight, head = (
         rng.standard_normal((5, *size)),
@@ -47,7 +55,7 @@ def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(
         rng.standard_normal((7, *size)),
     )
     nothing = np.zeros(7)
-    executor = bound(x, weight, nothing)
+    executor = bound(x, weight, nothing, once, monkeypatch)
     executor.forward(is_train=True)
     executor.backward([mx.nd.array(head[None])])
     expected = naive_convolution(head, weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), np.zeros(5))
@@ -59,12 +67,13 @@ def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(
     assert np.sum(found * delta) == pytest.approx(rise, rel=1e-4)
 
 
-def test_of_512_channels_it_rounds_less_than_a_hundred_thousandth_of_the_largest_feature():
+@KERNELS_ONCE
+def test_of_512_channels_it_rounds_less_than_a_hundred_thousandth_of_the_largest_feature(once, monkeypatch):
     rng = np.random.default_rng(3)
     x, weight = np.maximum(rng.standard_normal((512, 8, 8)), 0), rng.standard_normal((512, 512, 3, 3)) / 48
     nothing = np.zeros(512)
     expected = naive_convolution(x, weight, nothing)
-    found = bound(x, weight, nothing).forward(is_train=True)[0].asnumpy()[0]
+    found = bound(x, weight, nothing, once, monkeypatch).forward(is_train=True)[0].asnumpy()[0]
     assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
 
 
@@ -183,6 +192,20 @@ def test_of_512_channels_they_are_at_this_picture(methods, monkeypatch):
     direct, ours = (objective(methods, monkeypatch, plan, (1, 3, 72, 88)) for plan in plans)
     assert by_winograd(ours._parts[0].executor._symbol) == OF_512
     assert difference(direct, ours, noise(direct.shape, 80.0, seed=2)) < 1e-3
+
+
+@pytest.mark.parametrize("methods", [("linear",), ("bn", "gaussian")])
+def test_kernels_that_are_made_once_are_the_same_and_no_evaluation_makes_them(methods, monkeypatch):
+    """Bit by bit, terms and gradient."""
+    found, x = [], noise((1, 3, 40, 56), 80.0, seed=2)
+    for once in (False, True):
+        ours = objective(methods, monkeypatch, NetworkPlan(None, 256, kernels_once=once))
+        variables = ours._parts[0].executor._symbol.list_arguments()
+        assert ("winograd_kernel" in variables) == ("conv4_2_weight" in variables) == (not once)
+        found.append(ours.evaluate(x, dict.fromkeys(ours.terms, 1.0), draw=1))
+    in_each, once_for_all = found
+    assert once_for_all.terms == in_each.terms
+    np.testing.assert_array_equal(once_for_all.gradient, in_each.gradient)
 
 
 @pytest.mark.parametrize(
