@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import cache
 from typing import NamedTuple
 
 from .config import BF16, BLOCKS, PAIRS
 from .losses import method
+from .processor import instructions
 
 
 class NetworkPlan(NamedTuple):
@@ -21,8 +23,8 @@ class NetworkPlan(NamedTuple):
         none. bfloat16 has another, see winograd_bf16.py.
     parts: of the channels, in which the first layer's samples are made: as the arrays find place in the network's.
     samples_again: whether samples, and what compares them in pairs, are computed again for the backward pass.
-    kernels_once: whether the kernels for Winograd's algorithm in float32 stay from one evaluation to the next, beside
-        the arrays that MXNet plans, whose most is when those that each evaluation makes are gone.
+    kernels_once: whether the kernels for Winograd's algorithm in float32 are made once and stay, which is faster. Those
+        that each evaluation makes take less memory: they are gone when it needs most.
     """
 
     recompute: str | None
@@ -60,6 +62,13 @@ _PLANS: dict[str, dict[float, NetworkPlan]] = {
 """What the losses read, or how samples are compared -> the largest picture, in pixels -> its plan. Small pictures need
 little memory in any case."""
 
+_WITH_AVX512: dict[str, dict[float, NetworkPlan]] = {
+    _MOMENTS: {_MIDDLE: NetworkPlan(None, 256)},
+    PAIRS: {_MIDDLE: NetworkPlan(None, 512)},
+}
+"""The same, where the CPU has these instructions. oneDNN's convolutions use them and then need more memory, also in the
+network alone, so that more may be kept; the products of Winograd's algorithm do not, which gains less."""
+
 
 def network_plan(
     methods: Collection[str], height: int, width: int, precision: str, estimator: str = PAIRS
@@ -72,4 +81,11 @@ def network_plan(
     else:
         kind = _MEANS if all(each.reads_mean_alone for each in read) else _MOMENTS
     pixels = height * width / (2 if precision == BF16 else 1)  # whose features take half
-    return next(plan for largest, plan in _PLANS[kind].items() if pixels <= largest)
+    plans = _PLANS[kind] | (_WITH_AVX512.get(kind, {}) if has_avx512() else {})
+    return next(plans[largest] for largest in sorted(plans) if pixels <= largest)
+
+
+@cache
+def has_avx512() -> bool:
+    """Whether this CPU is one of _WITH_AVX512."""
+    return "avx512f" in instructions()

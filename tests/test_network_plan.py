@@ -11,13 +11,31 @@ import model_zoo
 from neural_style_mmd import TransferConfig, losses, objective, vgg19_symbol
 from neural_style_mmd._mxnet import mx
 from neural_style_mmd.evaluation import noise
-from neural_style_mmd.network_plan import NetworkPlan, network_plan
+from neural_style_mmd.network_plan import NetworkPlan, has_avx512, network_plan
 from neural_style_mmd.objective import Objective
 
 AS_FAST_AS_CAN_BE = NetworkPlan(None, 256, samples_again=False, kernels_once=True)
 ALL_AND_WINOGRAD, LESS_AND_WINOGRAD = NetworkPlan(None, 256), NetworkPlan("pool1", 256)
 
 
+EITHER_CPU = pytest.mark.parametrize("avx512", [False, True], ids=["without AVX-512", "with AVX-512"])
+
+
+@pytest.fixture
+def cpu(avx512, monkeypatch):
+    monkeypatch.setattr("neural_style_mmd.network_plan.has_avx512", lambda: avx512)
+
+
+def test_the_cpu_is_asked(monkeypatch):
+    for flags, expected in ((["avx2", "avx512f"], True), (["avx2"], False), ([], False)):
+        monkeypatch.setattr("neural_style_mmd.network_plan.instructions", lambda flags=flags: flags)
+        has_avx512.cache_clear()
+        assert has_avx512() is expected
+    has_avx512.cache_clear()
+
+
+@EITHER_CPU
+@pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize("estimator", ["pairs", "blocks"])
 @pytest.mark.parametrize("method", ["linear", "poly", "gram", "bn", "gaussian", "bn+gaussian"])
 def test_small_pictures_are_made_as_fast_as_can_be(method, estimator):
@@ -25,18 +43,29 @@ def test_small_pictures_are_made_as_fast_as_can_be(method, estimator):
 
 
 @pytest.mark.parametrize(
-    ("method", "estimator", "at_512", "at_1024"),
+    ("avx512", "method", "estimator", "at_512", "at_1024"),
     [
-        ("linear", "pairs", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("poly", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("gram", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("linear+bn", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
-        ("gaussian", "pairs", LESS_AND_WINOGRAD, NetworkPlan("conv2_1", 512)),
-        ("gaussian", "blocks", NetworkPlan("pool1", 512), NetworkPlan("conv2_1", None)),
-        ("linear+gaussian", "pairs", NetworkPlan("conv2_1", 512), NetworkPlan("conv2_1", None, parts=1)),
-        ("linear+gaussian", "blocks", NetworkPlan(None, None), NetworkPlan("conv2_1", None)),
+        (False, "poly", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        (False, "gram", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        (False, "linear+bn", "pairs", LESS_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        (False, "gaussian", "pairs", LESS_AND_WINOGRAD, NetworkPlan("conv2_1", 512)),
+        (True, "poly", "pairs", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        (True, "gram", "pairs", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        (True, "linear+bn", "pairs", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
+        (True, "gaussian", "pairs", NetworkPlan(None, 512), NetworkPlan("conv2_1", 512)),
+        *(
+            (avx512, *row)
+            for avx512 in (False, True)
+            for row in (
+                ("linear", "pairs", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
+                ("gaussian", "blocks", NetworkPlan("pool1", 512), NetworkPlan("conv2_1", None)),
+                ("linear+gaussian", "pairs", NetworkPlan("conv2_1", 512), NetworkPlan("conv2_1", None, parts=1)),
+                ("linear+gaussian", "blocks", NetworkPlan(None, None), NetworkPlan("conv2_1", None)),
+            )
+        ),
     ],
 )
+@pytest.mark.usefixtures("cpu")
 def test_in_larger_ones_memory_decides(method, estimator, at_512, at_1024):
     assert network_plan(method.split("+"), 384, 512, "float32", estimator) == at_512
     assert network_plan(method.split("+"), 512, 512, "float32", estimator) == at_512
@@ -61,9 +90,14 @@ MOST = {  # of the arrays of the bare network by direct convolutions: at 512 x 3
 }
 
 
+MOST_WITH_AVX512 = MOST | {"poly": (1.65, 1.15), "bn+poly": (1.65, 1.15)}
+
+
+@EITHER_CPU
+@pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize(("size", "index"), [((384, 512), 0), ((768, 1024), 1)])
 @pytest.mark.parametrize("methods", MOST)
-def test_the_arrays_of_a_picture(methods, size, index):
+def test_the_arrays_of_a_picture(methods, size, index, avx512):
     """Of the process's memory they are half at 512 x 384, and more at 1024 x 768: `python -m benchmarks memory`."""
     shape = (1, 3, *size)
     symbol = vgg19_symbol(["relu5_1"])["relu5_1"]
@@ -71,7 +105,7 @@ def test_the_arrays_of_a_picture(methods, size, index):
     bare = planned(symbol.simple_bind(mx.cpu(), requests, data=shape))
     config, style = TransferConfig(method=tuple(methods.split("+"))), noise((1, 3, 32, 32), 100.0, seed=0)
     network, *_ = Objective(config, model_zoo.load("surrogate"), style, None, shape)._parts
-    assert planned(network.executor) <= MOST[methods][index] * bare
+    assert planned(network.executor) <= (MOST_WITH_AVX512 if avx512 else MOST)[methods][index] * bare
 
 
 @pytest.mark.parametrize("estimator", ["pairs", "blocks"])

@@ -122,23 +122,27 @@ def test_the_network_has_it_for_features_of_so_many_channels_in_float32(channels
 
 
 @pytest.mark.parametrize(
-    ("methods", "made", "again"),
+    ("methods", "avx512", "made", "again"),
     [
-        (("linear",), OF_256, False),
-        (("poly",), OF_256, True),
-        (("gaussian",), OF_256, True),
-        (("bn", "gaussian"), OF_512, True),
+        (("linear",), False, OF_256, False),
+        (("poly",), False, OF_256, True),
+        (("poly",), True, OF_256, False),
+        (("gaussian",), False, OF_256, True),
+        (("gaussian",), True, OF_512, False),
+        (("bn", "gaussian"), False, OF_512, True),
     ],
 )
-def test_the_objective_is_made_as_its_plan_says(methods, made, again):
+def test_the_objective_is_made_as_its_plan_says(methods, avx512, made, again, monkeypatch):
     """At 512 x 384, see test_network_plan.py."""
+    monkeypatch.setattr("neural_style_mmd.network_plan.has_avx512", lambda: avx512)
     config, style = TransferConfig(method=methods), noise((1, 3, 32, 48), 60.0, seed=1)
     network, *_ = Objective(config, model_zoo.load("surrogate"), style, None, (1, 3, 384, 512))._parts
     assert by_winograd(network.executor._symbol) == made
     assert ("__force_mirroring__" in network.executor._symbol.attr_dict()["conv1_2"]) == again
 
 
-def test_so_it_is_after_a_change_of_the_estimator():
+def test_so_it_is_after_a_change_of_the_estimator(monkeypatch):
+    monkeypatch.setattr("neural_style_mmd.network_plan.has_avx512", lambda: False)
     style = noise((1, 3, 32, 48), 60.0, seed=1)
     changed = Objective(
         TransferConfig(method=("gaussian",)), model_zoo.load("surrogate"), style, None, (1, 3, 384, 512)
