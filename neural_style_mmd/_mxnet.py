@@ -102,7 +102,8 @@ def device(name: str):
 
 
 def shared(array: numpy.ndarray, context):
-    """`array` (float32, C order) as an MXNet array; on a CPU they share their memory, so it must not be written."""
+    """`array` (float32, C order) as an MXNet array; on a CPU they share their memory, and NumPy refuses to write there
+    from then on."""
     if context.device_type == "cpu":
         return mx.nd.from_numpy(array, zero_copy=True)
     return mx.nd.array(array, ctx=context)

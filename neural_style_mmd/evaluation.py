@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ FIXED_DRAW = 0
 """The draw of the Gaussian method's pairs that ratios, metrics and reported objectives use; iterations use 1, 2, ..."""
 
 NOISE_STREAM, PAIRS_STREAM, PROBE_STREAM = 0, 1, 2
+
+_PIECE = 2**16
 
 
 def noise(shape: tuple[int, ...], amplitude: float, seed: int, draw: int = 0) -> np.ndarray:
@@ -27,6 +29,23 @@ def dot(one: np.ndarray, other: np.ndarray) -> float:
 def norm(array: np.ndarray) -> float:
     """|array|, all axes together."""
     return float(np.sqrt(dot(array, array)))
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """|one - other|, all axes together."""
+    apart = (a - b for a, b in zip(_pieces(one), _pieces(other), strict=True))
+    return float(np.sqrt(sum(dot(each, each) for each in apart)))
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether no entry is NaN or infinity."""
+    return all(np.isfinite(each).all() for each in _pieces(array))
+
+
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Its entries in runs of which a cache holds some: what is made of them need not be another picture in memory."""
+    entries = array.ravel()
+    return (entries[begin : begin + _PIECE] for begin in range(0, entries.size, _PIECE))
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from functools import partial
 
 import numpy as np
 
+from . import _mxnet
 from ._mxnet import mx
 from .checkpoint import State
 from .config import LBFGS, PRECONDITIONED_NAG, TransferConfig
-from .evaluation import FIXED_DRAW, Evaluation, norm
+from .evaluation import FIXED_DRAW, Evaluation, distance, norm
 from .losses import method
 from .preconditioned_nag import PreconditionedNag
 from .threads import one_blas_thread
@@ -87,9 +88,10 @@ def _by_mxnet(evaluate: Evaluate, state: State, config: TransferConfig, on_itera
         gradient, length, clipped = clip_norm(evaluation.gradient, limit)
         if evaluation.unclipped is not None:
             gradient = gradient + evaluation.unclipped
-        variable = mx.nd.array(before)
-        optimizer.update(0, variable, mx.nd.array(gradient), slots)
-        x = variable.asnumpy()
+        x = before.copy()
+        variable, gradient = (_mxnet.shared(each, mx.cpu()) for each in (x, gradient))
+        optimizer.update(0, variable, gradient, slots)
+        variable.wait_to_read()
 
         def resume_from() -> State:
             return State(x, iteration, {name: array.asnumpy() for name, array in _named(slots).items()})
@@ -203,7 +205,7 @@ class _Stretch:
     def accepted(self, point: np.ndarray) -> None:
         """SciPy's callback; the last evaluation was at `point`, because the line search ends where it accepts."""
         before, self.x, self.iteration = self.x, self._picture(point), self.iteration + 1
-        self._step = norm(self.x - before) or self._step
+        self._step = distance(self.x, before) or self._step
         ends = self.iteration - self._start.iteration == self._length
         resume_from = self.end() if ends else None
         length = norm(self.last.gradient)
@@ -258,4 +260,4 @@ _RUNS = {LBFGS: _lbfgs, PRECONDITIONED_NAG: _preconditioned_nag}
 def _relative_change(x: np.ndarray, before: np.ndarray) -> float:
     """|x_t - x_(t-1)| / |x_t|."""
     size = norm(x)
-    return norm(x - before) / size if size else float("inf")
+    return distance(x, before) / size if size else float("inf")

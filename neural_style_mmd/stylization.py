@@ -17,7 +17,7 @@ from model_zoo.weights import Weights
 
 from . import calibration, checkpoint, precision, record
 from .config import FLOAT32, METHODS, TransferConfig
-from .evaluation import FIXED_DRAW
+from .evaluation import FIXED_DRAW, is_finite
 from .setting import Setting, Source, bind, load_network, prepare, read_inputs, with_absolute_paths
 from .stopping import Outcome
 
@@ -231,12 +231,12 @@ class _Run:
         weights = {name: scale * weight for name, weight in self.balance.term_weights.items()}
         evaluation = self._setting.objective.evaluate(x, weights, draw)
         # MXNet's ReLU turns NaN into 0, so the losses stay finite: the picture and its gradient must be looked at.
-        if not (np.isfinite(evaluation.gradient).all() and np.isfinite(x).all()):
+        if not (is_finite(evaluation.gradient) and is_finite(x)):
             raise _Diverged
         return evaluation
 
     def _after(self, iterate) -> bool:
-        if not np.isfinite(iterate.x).all():
+        if np.isnan(iterate.change):  # as it is where the picture has NaN or infinity
             raise _Diverged
         self._x, self._resume_from, config = iterate.x, iterate.state, self._setting.config
         terms = iterate.evaluation.terms

@@ -148,6 +148,15 @@ def test_a_learning_rate_far_too_large_is_seen_though_the_losses_of_nan_are_fini
     assert result.image.shape == (24, 32, 3)
 
 
+def test_a_picture_that_is_no_longer_finite_is_not_taken(pictures):
+    """The first update leads beyond float32; the start is what is left."""
+    seen = []
+    result = run(pictures, seen.append, learning_rate=3e38, clip=0.0, iterations=5)
+    check(result, Outcome.DIVERGED)
+    assert (result.record["iterations"], seen) == (0, [])
+    assert result.image.shape == (24, 32, 3)
+
+
 def test_a_diverged_record_is_still_json(pictures):
     import json
 
