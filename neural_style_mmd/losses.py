@@ -221,7 +221,7 @@ def style_loss(
         the paper's, which None means.
     """
     chosen = method(name, poly_c, bandwidth, blocks)
-    picture, label = chosen.statistic(Moments(features, positions)), f"style.{name}.{layer}"
+    picture, label = chosen.statistic(Moments(features, positions, channels=channels)), f"style.{name}.{layer}"
     return style_distance(chosen, picture, loss_inputs(chosen, picture, label), label, channels, positions)
 
 

@@ -46,6 +46,9 @@ class Moments:
         array, in one order. The same numbers but for rounding.
     recompute: whether the features are computed again for the backward pass; then so is what reads them.
     samples_again: whether the samples are, too, if the features are not.
+    in_rows: whether the features are in plain order, and not in oneDNN's.
+    channels: N. Where it is given, the Gram matrix is a layer of N outputs, which oneDNN computes faster than MXNet's
+        OpenBLAS a product.
     """
 
     def __init__(
@@ -56,9 +59,11 @@ class Moments:
         by_samples: bool = False,
         recompute: bool = False,
         samples_again: bool = True,
+        channels: int | None = None,
+        in_rows: bool = False,
     ) -> None:
-        self.features, self.positions = features, positions
-        self._with_gram, self._by_samples = with_gram, by_samples
+        self.features, self.positions, self._channels = features, positions, channels
+        self._with_gram, self._by_samples, self._in_rows = with_gram, by_samples, in_rows
         self._recompute, self._samples_again = recompute, recompute or samples_again
         self._sums = column_sums if by_samples else row_sums
 
@@ -74,8 +79,9 @@ class Moments:
     def mean(self):
         """mu_F (N, 1), Eq. 12."""
         with self._reading():
-            sums = column_sums(self.samples) if self._by_samples else position_sums(self.features)
-            return sums / self.positions
+            if self._by_samples or self._in_rows:
+                return self._sums(self._matrix) / self.positions
+            return position_sums(self.features) / self.positions
 
     @cached_property
     def mean_square(self):
@@ -91,9 +97,14 @@ class Moments:
         Entries (i, j) and (j, i) must be used alike: its gradient goes through one factor and counts twice, which is
         half of the product backward.
         """
-        sides = {"transpose_a": self._by_samples, "transpose_b": not self._by_samples}
         with self._reading():
-            product = mx.sym.dot(self._matrix, mx.sym.BlockGrad(self._matrix), **sides)
+            factors = self._matrix, mx.sym.BlockGrad(self._matrix)
+            if self._by_samples:
+                product = mx.sym.dot(*factors, transpose_a=True)
+            elif self._channels is None:
+                product = mx.sym.dot(*factors, transpose_b=True)
+            else:
+                product = mx.sym.FullyConnected(*factors, no_bias=True, num_hidden=self._channels)
         return (2.0 * product - mx.sym.BlockGrad(product)) / self.positions
 
     def held_mean_square_about(self, centre):

@@ -63,11 +63,12 @@ _PLANS: dict[str, dict[float, NetworkPlan]] = {
 little memory in any case."""
 
 _WITH_AVX512: dict[str, dict[float, NetworkPlan]] = {
-    _MOMENTS: {_MIDDLE: NetworkPlan(None, 256)},
+    _MOMENTS: {_MIDDLE: NetworkPlan(None, 512)},
     PAIRS: {_MIDDLE: NetworkPlan(None, 512)},
 }
 """The same, where the CPU has these instructions. oneDNN's convolutions use them and then need more memory, also in the
-network alone, so that more may be kept; the products of Winograd's algorithm do not, which gains less."""
+network alone, so that more may be kept; the products of Winograd's algorithm do not, which gains less, and least with
+256 channels, whose kernels take as much again."""
 
 
 def network_plan(

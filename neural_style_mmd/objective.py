@@ -137,10 +137,12 @@ class Objective:
 
     def _measure_style(self, style: np.ndarray) -> dict:
         targets: dict = {}
-        for features in self._graphs(self.config.layers, mx.sym.Variable("data"), style.shape):
+        apart, network = self._graphs(self.config.layers, mx.sym.Variable("data"), style.shape)
+        for features in (apart, network):
             symbols: dict = {}
             for layer, each in features.items():
-                moments = Moments(each, _positions(layer, style.shape))
+                shape = _positions(layer, style.shape), LAYERS[layer].channels
+                moments = Moments(each, shape[0], channels=shape[1], in_rows=layer in apart)
                 for method in self.config.method:
                     if _samples_the_picture(method, layer):
                         targets[_STYLE_PICTURE] = mx.nd.array(style, ctx=self._device)
@@ -282,10 +284,11 @@ class Objective:
         again = computed_again(plan.recompute)
 
         def moments(layer: str) -> Moments:
-            positions = _positions(layer, self.shape)
+            positions, channels = _positions(layer, self.shape), LAYERS[layer].channels
             if layer in apart:
-                return Moments(apart[layer], positions, with_gram)
-            return Moments(deeper[layer], positions, with_gram, self._samples, layer in again, plan.samples_again)
+                return Moments(apart[layer], positions, with_gram, channels=channels, in_rows=True)
+            ways = self._samples, layer in again, plan.samples_again
+            return Moments(deeper[layer], positions, with_gram, *ways, channels=channels)
 
         return {layer: moments(layer) for layer in self.config.layers}
 

@@ -12,7 +12,11 @@ from neural_style_mmd.moments import Moments, position_sums
 
 N, HEIGHT, WIDTH = 3, 4, 5
 M = HEIGHT * WIDTH
-WAYS = list(product([False, True], repeat=3))
+WAYS = [
+    {"with_gram": with_gram, "by_samples": by_samples, "recompute": recompute, "channels": channels, "in_rows": in_rows}
+    for with_gram, by_samples, recompute, in_rows in product([False, True], repeat=4)
+    for channels in (None, N)
+]
 
 
 def features(seed=0):
@@ -30,9 +34,9 @@ def value_and_gradient(symbol, inputs, heads, dtype="float64"):
     return values, gradient.asnumpy()
 
 
-@pytest.mark.parametrize(("with_gram", "by_samples", "recompute"), WAYS)
-def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples, recompute):
-    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples, recompute)
+@pytest.mark.parametrize("way", WAYS)
+def test_values_and_gradients_are_those_of_the_equations(way):
+    moments = Moments(mx.sym.Variable("f"), M, **way)
     random = np.random.default_rng(1)
     of_mean, of_square, of_gram = random.normal(size=(N, 1)), random.normal(size=(N, 1)), random.normal(size=(N, N))
     of_gram += of_gram.T
@@ -46,13 +50,13 @@ def test_values_and_gradients_are_those_of_the_equations(with_gram, by_samples, 
     np.testing.assert_allclose(gradient.reshape(N, M), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize(("with_gram", "by_samples", "recompute"), WAYS)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_bn_beside_a_gram_matrix_is_bn(offset, with_gram, by_samples, recompute):
+def test_bn_beside_a_gram_matrix_is_bn(offset, way):
     """Eq. 11, and its derivative with respect to mu and sigma, also where sigma << mu: E[F^2] - mu^2 would cancel."""
     f, s = features() + offset, features(seed=2) + offset
     label, chosen = "style.bn.relu1_1", losses.method("bn")
-    moments = Moments(mx.sym.Variable("f"), M, with_gram, by_samples, recompute)
+    moments, with_gram = Moments(mx.sym.Variable("f"), M, **way), way["with_gram"]
     picture = chosen.statistic(moments)
     loss = losses.style_distance(chosen, picture, losses.loss_inputs(chosen, picture, label), label, N, M)
     symbol = mx.sym.Group([loss, moments.gram]) if with_gram else loss
@@ -85,6 +89,19 @@ def test_sums_of_a_large_layer_keep_their_digits():
     f = np.random.default_rng(5).uniform(0, 1000, (1, 8, 384, 512)).astype(np.float32)
     found = position_sums(mx.sym.Variable("f")).bind(mx.cpu(), {"f": mx.nd.array(f)}).forward()[0].asnumpy()
     np.testing.assert_allclose(found[:, 0], f.astype(np.float64).sum(axis=(0, 2, 3)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [None, 8])
+def test_moments_of_a_large_layer_keep_their_digits(channels):
+    """In float32, of features in plain order, by each of the operators that multiply: each digit of an entry is of a
+    sum of 196608."""
+    f = np.random.default_rng(6).uniform(0, 1000, (1, 8, 384, 512)).astype(np.float32)
+    moments = Moments(mx.sym.Variable("f"), 384 * 512, channels=channels, in_rows=True)
+    executor = mx.sym.Group([moments.mean, moments.gram]).bind(mx.cpu(), {"f": mx.nd.array(f)})
+    mean, gram = (each.asnumpy() for each in executor.forward())
+    rows = f.reshape(8, -1).astype(np.float64)
+    np.testing.assert_allclose(mean[:, 0], rows.mean(axis=1), rtol=4e-6)
+    np.testing.assert_allclose(gram, rows @ rows.T / rows.shape[1], rtol=4e-6)
 
 
 @pytest.mark.parametrize(("recompute", "samples_again"), [(False, True), (True, False), (True, True), (False, False)])

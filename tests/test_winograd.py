@@ -126,7 +126,7 @@ def test_the_network_has_it_for_features_of_so_many_channels_in_float32(channels
     [
         (("linear",), False, OF_256, False),
         (("poly",), False, OF_256, True),
-        (("poly",), True, OF_256, False),
+        (("poly",), True, OF_512, False),
         (("gaussian",), False, OF_256, True),
         (("gaussian",), True, OF_512, False),
         (("bn", "gaussian"), False, OF_512, True),
