@@ -38,8 +38,18 @@ AVX-512, and for a CPU that is younger than itself it may take those without AVX
 again. So all such CPUs round alike, too. NumPy's OpenBLAS is loaded before and chooses its own."""
 
 
+_WITH_AMX = {"DNNL_MAX_CPU_ISA": "AVX512_CORE_AMX"}
+"""Set as well, where the CPU has AMX and Linux lets this process use it. The oneDNN in MXNet's wheel, 2.4, leaves it
+alone until it is asked for, and such CPUs are slow in bfloat16 without: an iteration in bf16 takes as long as in
+float32, which AMX does not change."""
+
+
 _SYSTEM_LIBRARIES = {"libgomp": "libgomp1", "libquadmath": "libquadmath0"}
 """What MXNet's wheel may miss on a bare machine -> the package's name on Debian."""
+
+
+_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA = 158, 0x1023, 18
+"""Linux's names and numbers, on x86-64, of a question and what it is about (Documentation/arch/x86/xstate.rst)."""
 
 
 _M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 2**20  # a name of malloc.h, and bytes
@@ -50,7 +60,7 @@ such blocks are freed, and the holes that features leave in the heap stay: 40 to
 def _import_mxnet():
     _tell_allocator("mallopt", _M_MMAP_THRESHOLD, LARGE_BLOCK)
     has_avx2 = {"avx2", "fma"} <= set(instructions())
-    for name, value in (ENVIRONMENT | (_WITH_AVX2 if has_avx2 else {})).items():
+    for name, value in (ENVIRONMENT | (_WITH_AVX2 if has_avx2 else {}) | (_WITH_AMX if _HAS_AMX else {})).items():
         os.environ.setdefault(name, value)
     choose_threads(None)
     gc.collect()  # nothing that is garbage now is frozen below
@@ -130,6 +140,14 @@ def give_memory_back() -> None:
     _tell_allocator("malloc_trim", 0)
 
 
+def _may_use_amx() -> bool:
+    """Ask Linux for AMX's registers, which it gives to who asks. Without, oneDNN dies of an illegal instruction."""
+    try:
+        return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA) == 0
+    except (OSError, AttributeError):
+        return False
+
+
 def _tell_allocator(function: str, *arguments: int) -> None:
     """Call a function of the GNU C library; nothing on other systems."""
     if sys.platform == "linux":
@@ -137,4 +155,9 @@ def _tell_allocator(function: str, *arguments: int) -> None:
             getattr(ctypes.CDLL("libc.so.6"), function)(*arguments)
 
 
+_HAS_AMX = {"amx_tile", "amx_bf16"} <= set(instructions()) and _may_use_amx()
+
 mx = _import_mxnet()
+
+USES_AMX = _HAS_AMX and _WITH_AMX.items() <= os.environ.items()
+"""Whether oneDNN multiplies bfloat16 by AMX, which makes the convolutions several times as fast, and nothing else."""

@@ -141,8 +141,8 @@ class Objective:
         for features in (apart, network):
             symbols: dict = {}
             for layer, each in features.items():
-                shape = _positions(layer, style.shape), LAYERS[layer].channels
-                moments = Moments(each, shape[0], channels=shape[1], in_rows=layer in apart)
+                row, positions = LAYERS[layer], _positions(layer, style.shape)
+                moments = Moments(each, positions, channels=row.channels, in_rows=layer in apart)
                 for method in self.config.method:
                     if _samples_the_picture(method, layer):
                         targets[_STYLE_PICTURE] = mx.nd.array(style, ctx=self._device)
@@ -263,8 +263,8 @@ class Objective:
         return network_plan(self.config.method, shape[2], shape[3], precision, estimator)
 
     def _winograd(self, shape: tuple[int, ...], precision: str, estimator: str) -> Winograd | Bf16Winograd | None:
-        if precision == BF16:
-            return Bf16Winograd(shape[2]) if shape[2] * shape[3] <= PIXELS else None
+        if precision == BF16:  # by AMX the direct convolution is faster
+            return Bf16Winograd(shape[2]) if shape[2] * shape[3] <= PIXELS and not _mxnet.USES_AMX else None
         plan = self._plan(shape, precision, estimator)
         return Winograd(shape[2], shape[3], plan.winograd, plan.kernels_once) if plan.winograd else None
 

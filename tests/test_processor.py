@@ -54,6 +54,55 @@ def test_without_avx2_nothing_is_asked_for(flags):
     assert kernels(without)[1] == "None"
 
 
+AMX = "DNNL_MAX_CPU_ISA"
+HAS_AMX = sys.platform == "linux" and {"amx_tile", "amx_bf16"} <= set(processor.instructions())
+needs_amx = pytest.mark.skipif(not HAS_AMX, reason="this CPU has no AMX, or the system does not say so")
+
+PRODUCTS = """
+import os
+from neural_style_mmd import _mxnet
+from neural_style_mmd._mxnet import mx
+from neural_style_mmd.network import _BFLOAT16
+arrays = (mx.nd.ones(shape) for shape in ((1, 64, 16, 16), (64, 64, 3, 3), (64,)))
+low = [mx.nd.amp_cast(each, dtype=_BFLOAT16) for each in arrays]
+sums = mx.nd.Convolution(*low, num_filter=64, kernel=(3, 3))
+print(mx.nd.amp_cast(sums, dtype="float32").asnumpy().max(), _mxnet.USES_AMX, os.environ.get("DNNL_MAX_CPU_ISA"))
+"""
+
+
+def products(before: str = "", **variables: str) -> list[str]:
+    """What a fresh process makes of 576 ones in bfloat16, and whether, and because of what, by AMX."""
+    environment = {key: value for key, value in os.environ.items() if key != AMX} | variables
+    command = [sys.executable, "-c", before + PRODUCTS]
+    return subprocess.run(
+        command, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=60
+    ).stdout.split()
+
+
+@needs_amx
+def test_where_the_cpu_has_amx_onednn_uses_it():
+    """576 and the bias, 577, has no bfloat16."""
+    assert products() == ["576.0", "True", "AVX512_CORE_AMX"]
+
+
+@needs_amx
+def test_who_asks_for_other_instructions_gets_them():
+    assert products(**{AMX: "AVX512_CORE_BF16"}) == ["576.0", "False", "AVX512_CORE_BF16"]
+
+
+@needs_amx
+@pytest.mark.parametrize(
+    "without",
+    [
+        "from neural_style_mmd import processor\nprocessor.instructions = lambda: ['avx2', 'amx_tile']\n",
+        # Linux says no
+        "import ctypes\nreal = ctypes.CDLL\nctypes.CDLL = lambda n, *a, **k: real(n, *a, **k) if n else None\n",
+    ],
+)
+def test_without_amx_or_where_linux_does_not_give_it_nothing_is_asked_for(without):
+    assert products(without) == ["576.0", "False", "None"]
+
+
 def test_the_record_says_which(monkeypatch):
     monkeypatch.setenv(VARIABLE, "Haswell")
     assert describe_machine()["environment"][VARIABLE] == "Haswell"

@@ -113,6 +113,12 @@ def objective(methods, shape):
     return Objective(TransferConfig(method=methods), model_zoo.load("surrogate"), style, content, shape)
 
 
+@pytest.fixture
+def without_amx(monkeypatch):
+    monkeypatch.setattr("neural_style_mmd._mxnet.USES_AMX", False)
+
+
+@pytest.mark.usefixtures("without_amx")
 @pytest.mark.parametrize(
     ("methods", "shape", "made", "parts"),
     [
@@ -132,6 +138,15 @@ def test_larger_pictures_have_neither_it_nor_relu1_1_of_the_network(methods, sha
     assert len(ours._parts) == parts
 
 
+def test_by_amx_no_picture_has_it(monkeypatch):
+    monkeypatch.setattr("neural_style_mmd._mxnet.USES_AMX", True)
+    ours = objective(("bn",), (1, 3, 384, 512))
+    ours.use("bf16")
+    assert by_winograd(ours._parts[0].executor._symbol) == []
+    assert len(ours._parts) == 2
+
+
+@pytest.mark.usefixtures("without_amx")
 @pytest.mark.parametrize("methods", [("linear",), ("poly",), ("bn",), ("gaussian",), ("bn", "gaussian")])
 def test_but_for_rounding_terms_and_gradient_are_those_of_float32(methods, monkeypatch):
     """On any CPU, with float32 in the place of bfloat16, where all convolutions from conv2_2 on are made so."""
