@@ -28,13 +28,18 @@ print(name().decode(), os.environ.get("OPENBLAS_CORETYPE"))
 """
 
 
-def kernels(before: str = "", **variables: str) -> list[str]:
-    """The name of the kernels that a fresh process takes, and of those that are asked for; `before` runs first."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")} | variables
-    command = [sys.executable, "-c", before + LOADED]
+def printed(program: str, without: str, variables: dict[str, str]) -> list[str]:
+    """The words that a fresh process prints, with these variables and without others that begin like `without`."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(without)} | variables
+    command = [sys.executable, "-c", program]
     return subprocess.run(
         command, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=60
     ).stdout.split()
+
+
+def kernels(before: str = "", **variables: str) -> list[str]:
+    """The name of the kernels that a fresh process takes, and of those that are asked for; `before` runs first."""
+    return printed(before + LOADED, "OPENBLAS_", variables)
 
 
 @needs_avx2
@@ -72,16 +77,12 @@ print(mx.nd.amp_cast(sums, dtype="float32").asnumpy().max(), _mxnet.USES_AMX, os
 
 def products(before: str = "", **variables: str) -> list[str]:
     """What a fresh process makes of 576 ones in bfloat16, and whether, and because of what, by AMX."""
-    environment = {key: value for key, value in os.environ.items() if key != AMX} | variables
-    command = [sys.executable, "-c", before + PRODUCTS]
-    return subprocess.run(
-        command, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=60
-    ).stdout.split()
+    return printed(before + PRODUCTS, AMX, variables)
 
 
 @needs_amx
 def test_where_the_cpu_has_amx_onednn_uses_it():
-    """576 and the bias, 577, has no bfloat16."""
+    """576 and the bias are 577, which no bfloat16 is."""
     assert products() == ["576.0", "True", "AVX512_CORE_AMX"]
 
 
