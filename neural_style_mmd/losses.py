@@ -192,12 +192,16 @@ def method(
     return _METHODS[name](poly_c, bandwidth, blocks, samples_again)
 
 
-def style_statistics(name: str, features, *, positions: int, poly_c: float = 0.0) -> Symbols:
-    """The statistic of method `name` for features (1, N, H, W), H W = positions: {statistic: symbol}.
+def style_statistics(
+    name: str, features, *, positions: int, poly_c: float = 0.0, channels: int | None = None
+) -> Symbols:
+    """The statistic of method `name` for features (1, N, H, W), H W = positions, N = channels: {statistic: symbol}.
+
+    With `channels` it is rounded as style_loss does it, so that a set of samples has the distance 0 to itself.
 
     "gram" has its true gradient only in expressions that use entries (i, j) and (j, i) alike, as the losses do.
     """
-    return method(name, poly_c).statistic(Moments(features, positions))
+    return method(name, poly_c).statistic(Moments(features, positions, channels=channels))
 
 
 def style_loss(

@@ -97,7 +97,10 @@ def bound_loss(
 
 def _target(method: str, poly_c: float, style: np.ndarray) -> dict:
     """The style's statistic under the names of the loss's inputs."""
-    symbols = losses.style_statistics(method, mx.sym.Variable("features"), positions=style.shape[1], poly_c=poly_c)
+    channels, positions = style.shape
+    symbols = losses.style_statistics(
+        method, mx.sym.Variable("features"), positions=positions, poly_c=poly_c, channels=channels
+    )
     executor = mx.sym.Group(list(symbols.values())).bind(mx.cpu(), {"features": _maps(style)}, grad_req="null")
     return {f"style.{method}.{_LAYER}.{key}": value for key, value in zip(symbols, executor.forward(), strict=True)}
 
