@@ -58,9 +58,9 @@ such blocks are freed, and the holes that features leave in the heap stay: 40 to
 
 
 def _import_mxnet():
-    _tell_allocator("mallopt", _M_MMAP_THRESHOLD, LARGE_BLOCK)
+    _call_libc("mallopt", _M_MMAP_THRESHOLD, LARGE_BLOCK)
     has_avx2 = {"avx2", "fma"} <= set(instructions())
-    for name, value in (ENVIRONMENT | (_WITH_AVX2 if has_avx2 else {}) | (_WITH_AMX if _HAS_AMX else {})).items():
+    for name, value in (ENVIRONMENT | (_WITH_AVX2 if has_avx2 else {}) | (_WITH_AMX if _has_amx() else {})).items():
         os.environ.setdefault(name, value)
     choose_threads(None)
     gc.collect()  # nothing that is garbage now is frozen below
@@ -137,27 +137,25 @@ def zero_bias(channels: int):
 def give_memory_back() -> None:
     """Return freed memory to the system, where the C library can: what an executor that is gone has used."""
     gc.collect()
-    _tell_allocator("malloc_trim", 0)
+    _call_libc("malloc_trim", 0)
 
 
-def _may_use_amx() -> bool:
-    """Ask Linux for AMX's registers, which it gives to who asks. Without, oneDNN dies of an illegal instruction."""
-    try:
-        return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA) == 0
-    except (OSError, AttributeError):
-        return False
+def _has_amx() -> bool:
+    """Whether the CPU has AMX and Linux gives its registers, which it does to a process that asks. Without them oneDNN
+    dies of an illegal instruction."""
+    known = {"amx_tile", "amx_bf16"} <= set(instructions())
+    return known and _call_libc("syscall", _ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA) == 0
 
 
-def _tell_allocator(function: str, *arguments: int) -> None:
-    """Call a function of the GNU C library; nothing on other systems."""
+def _call_libc(function: str, *arguments: int) -> int | None:
+    """What a function of the GNU C library returns; None, and nothing is called, on other systems."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
-            getattr(ctypes.CDLL("libc.so.6"), function)(*arguments)
+            return getattr(ctypes.CDLL("libc.so.6"), function)(*arguments)
+    return None
 
-
-_HAS_AMX = {"amx_tile", "amx_bf16"} <= set(instructions()) and _may_use_amx()
 
 mx = _import_mxnet()
 
-USES_AMX = _HAS_AMX and _WITH_AMX.items() <= os.environ.items()
+USES_AMX = _has_amx() and _WITH_AMX.items() <= os.environ.items()
 """Whether oneDNN multiplies bfloat16 by AMX, which makes the convolutions several times as fast, and nothing else."""

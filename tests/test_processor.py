@@ -1,6 +1,7 @@
 """The kernels of MXNet's OpenBLAS are chosen by what the CPU can, not by whether it knows the CPU's name; what is read
 of the CPU."""
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -61,7 +62,8 @@ def test_without_avx2_nothing_is_asked_for(flags):
 
 AMX = "DNNL_MAX_CPU_ISA"
 HAS_AMX = sys.platform == "linux" and {"amx_tile", "amx_bf16"} <= set(processor.instructions())
-needs_amx = pytest.mark.skipif(not HAS_AMX, reason="this CPU has no AMX, or the system does not say so")
+GIVEN = HAS_AMX and ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0  # arch_prctl(ARCH_REQ_XCOMP_PERM, tile data)
+needs_amx = pytest.mark.skipif(not GIVEN, reason="this CPU has no AMX, or the system does not say so or give it")
 
 PRODUCTS = """
 import os
@@ -72,6 +74,14 @@ arrays = (mx.nd.ones(shape) for shape in ((1, 64, 16, 16), (64, 64, 3, 3), (64,)
 low = [mx.nd.amp_cast(each, dtype=_BFLOAT16) for each in arrays]
 sums = mx.nd.Convolution(*low, num_filter=64, kernel=(3, 3))
 print(mx.nd.amp_cast(sums, dtype="float32").asnumpy().max(), _mxnet.USES_AMX, os.environ.get("DNNL_MAX_CPU_ISA"))
+"""
+
+
+LINUX_SAYS_NO = """
+import ctypes
+from types import SimpleNamespace
+real, no = ctypes.CDLL, SimpleNamespace(syscall=lambda *asked: -1, mallopt=lambda *asked: 1, malloc_trim=lambda pad: 0)
+ctypes.CDLL = lambda name, *more, **options: no if name == "libc.so.6" else real(name, *more, **options)
 """
 
 
@@ -96,8 +106,7 @@ def test_who_asks_for_other_instructions_gets_them():
     "without",
     [
         "from neural_style_mmd import processor\nprocessor.instructions = lambda: ['avx2', 'amx_tile']\n",
-        # Linux says no
-        "import ctypes\nreal = ctypes.CDLL\nctypes.CDLL = lambda n, *a, **k: real(n, *a, **k) if n else None\n",
+        LINUX_SAYS_NO,
     ],
 )
 def test_without_amx_or_where_linux_does_not_give_it_nothing_is_asked_for(without):
