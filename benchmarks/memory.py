@@ -1,4 +1,5 @@
-"""Peak resident memory of fresh processes, against one that runs the bare network in MXNet."""
+"""Peak resident memory of fresh processes, against one that runs the bare network in MXNet. One of each: peaks hardly
+vary, and at twice the edges a process takes a minute or two."""
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ from .descents import FAST
 from .processes import once, ratios, summary
 from .setting import DISTINCT_METHODS, Setting
 
-MOST_RUNS = 2  # peaks hardly vary
 FAST_ITERATIONS = 4  # from the second on the optimizer keeps a velocity and what it measured
 
 
@@ -37,9 +37,6 @@ def _at(setting: Setting, pictures: dict[str, str]) -> list[dict[str, Any]]:
             f"PyTorch eager, {name}": ("torch_transfer:memory", {"methods": name, **pictures})
             for name in (BARE, *methods)
         }
-    peaks: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(min(setting.rounds, MOST_RUNS)):
-        for name, (task, arguments) in tasks.items():
-            peaks[name].append(once(task, arguments))
+    peaks = {name: [once(task, arguments)] for name, (task, arguments) in tasks.items()}
     bare = peaks["MXNet, bare network"]
     return [{"what": name, "peak": summary(each), "ratio": ratios(each, bare)} for name, each in peaks.items()]
