@@ -25,7 +25,8 @@ def measure(setting: Setting) -> dict[str, Any]:
     """A row for each method and variant; the bare networks first."""
     if not is_installed():
         return {"rows": [], "skipped": INSTALL}
-    rows, notes, wrong = [], [], []
+    rows, wrong = [], []
+    refused: dict[tuple[str, str], list[str]] = {}
     for method in (BARE, *(setting.methods or DISTINCT_METHODS)):
         setting.say(f"torch: {method}")
         try:
@@ -34,7 +35,9 @@ def measure(setting: Setting) -> dict[str, Any]:
             wrong.append(f"{method}: {error}")
             continue
         rows += more
-        notes += [f"{method}, {name}: {reason}" for name, reason in failed.items()]
+        for each in failed.items():
+            refused.setdefault(each, []).append(method)
+    notes = [f"{name}: {reason} ({', '.join(methods)})" for (name, reason), methods in refused.items()]
     return {"rows": rows, "notes": notes} | ({"failed": "; ".join(wrong)} if wrong else {})
 
 

@@ -239,6 +239,19 @@ def test_without_pytorch_its_section_says_what_to_install(monkeypatch, tmp_path)
     assert result["rows"] == [] and ".[bench]" in result["skipped"]
 
 
+def test_a_setting_of_pytorch_that_cannot_run_is_named_once_with_its_reason_and_the_methods(monkeypatch, tmp_path):
+    def compare(setting, method):
+        return [], {"bf16": "no bfloat16", "compiled": f"no compiler for {method}"}
+
+    monkeypatch.setattr(against_torch, "is_installed", lambda: True)
+    monkeypatch.setattr(against_torch, "_compare", compare)
+    assert against_torch.measure(small(tmp_path))["notes"] == [
+        "bf16: no bfloat16 (bare, linear)",
+        "compiled: no compiler for bare (bare)",
+        "compiled: no compiler for linear (linear)",
+    ]
+
+
 # bf16
 
 
