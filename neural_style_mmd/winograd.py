@@ -20,6 +20,10 @@ TILES = 48
 """With fewer of them, reading the kernels takes longer than the products save: four times as many numbers as the
 weights, whatever the size of the picture."""
 
+FEW_TILES = 128
+"""With fewer, OpenBLAS takes nearly twice as long for transposed kernels times tiles, as the backward pass would be, as
+for tiles times kernels. With more it takes as long for both, and the latter need a little more memory."""
+
 _DEEPEST_STRIDE = 8
 """Of conv5_1, one layer with a quarter of the positions, less is saved than its kernels are worth in memory."""
 
@@ -102,18 +106,29 @@ class Winograd:
             stride=(_TILE, _TILE),
             pad=tuple(1 + each for each in outside),
         )
-        products = mx.sym.batch_dot(
-            kernels,
-            mx.sym.transpose(mx.sym.reshape(patches, shape=(0, 0, -1)), axes=(1, 0, 2)),
-        )  # (36, O, tiles)
-        # Not by Deconvolution, which would do the rest at once, but keeps the products until its backward pass.
-        sums = mx.sym.batch_dot(self._tile, mx.sym.reshape(products, shape=(1, _PATCH**2, -1)))
-        sums = mx.sym.transpose(mx.sym.reshape(sums, shape=(-1, row.channels, tiles)), axes=(1, 0, 2))
-        sums = mx.sym.reshape(sums, shape=(1, -1, tiles))
+        patches = mx.sym.reshape(patches, shape=(0, 0, -1))  # (I, 36, tiles)
+        sums = (self._sums_of_few if tiles < FEW_TILES else self._sums)(patches, kernels, row, tiles)
         sums = mx.sym.col2im(sums, output_size=edges, kernel=(_TILE, _TILE), stride=(_TILE, _TILE), pad=outside)
         # Not broadcast_add, whose backward pass sums the bias's gradient, which nobody asks for.
         bias = mx.sym.broadcast_like(mx.sym.reshape(bias, shape=(1, -1, 1, 1)), sums)
         return mx.sym.elemwise_add(sums, bias, name=row.name)
+
+    def _sums(self, patches, kernels, row: Layer, tiles: int):
+        """(I, 36, tiles) and (36, O, I) -> (1, O 16, tiles), the layer's results, tile by tile."""
+        products = mx.sym.batch_dot(kernels, mx.sym.transpose(patches, axes=(1, 0, 2)))  # (36, O, tiles)
+        # Not by Deconvolution, which would do the rest at once, but keeps the products until its backward pass.
+        sums = mx.sym.batch_dot(self._tile, mx.sym.reshape(products, shape=(1, _PATCH**2, -1)))
+        sums = mx.sym.transpose(mx.sym.reshape(sums, shape=(-1, row.channels, tiles)), axes=(1, 0, 2))
+        return mx.sym.reshape(sums, shape=(1, -1, tiles))
+
+    def _sums_of_few(self, patches, kernels, row: Layer, tiles: int):
+        """The same by products whose second factor is the kernels, forward and backward."""
+        patches = mx.sym.transpose(mx.sym.reshape(patches, shape=(0, -1)))
+        patches = mx.sym.reshape(patches, shape=(_PATCH**2, tiles, row.in_channels))
+        products = mx.sym.batch_dot(patches, kernels, transpose_b=True)  # (36, tiles, O)
+        sums = mx.sym.batch_dot(self._tile, mx.sym.reshape(products, shape=(1, _PATCH**2, -1)))
+        sums = mx.sym.transpose(mx.sym.reshape(sums, shape=(-1, row.channels)))
+        return mx.sym.reshape(sums, shape=(1, -1, tiles))
 
     def parameters(self, network: Mapping) -> dict:
         """What the variables of its convolutions must be, beside the network's own, {name: NDArray}, float32.

@@ -21,14 +21,17 @@ SIZES = [(8, 12), (4, 4), (5, 7), (3, 2), (1, 1), (6, 9)]
 
 
 KERNELS_ONCE = pytest.mark.parametrize("once", [False, True], ids=["kernels in the graph", "kernels once"])
+FEW_TILES = pytest.mark.parametrize("few", [0, 10**9], ids=["many tiles", "few tiles"])
 
 
-def bound(x, weight, bias, once, monkeypatch):
-    """The convolution of x (I, H, W) with weight (O, I, 3, 3); `once`: its kernels are made before."""
+def bound(x, weight, bias, once, few, monkeypatch):
+    """The convolution of x (I, H, W) with weight (O, I, 3, 3); `once`: its kernels are made before; `few`: with fewer
+    tiles than that it is made as is best for few."""
     outputs, inputs = weight.shape[:2]
     row = Layer("conv9_9", "conv", inputs, outputs, 1)
     monkeypatch.setattr(winograd, "LAYERS", {"conv9_9": row})
     monkeypatch.setattr(winograd, "TILES", 1)
+    monkeypatch.setattr(winograd, "FEW_TILES", few)
     algorithm = winograd.Winograd(*x.shape[1:], inputs, once)
     network = {"conv9_9_weight": mx.nd.array(weight), "conv9_9_bias": mx.nd.array(bias)}
     known, unread = network | algorithm.parameters(network), {"winograd_kernel", "conv9_9_weight"} if once else set()
@@ -37,17 +40,19 @@ def bound(x, weight, bias, once, monkeypatch):
 
 
 @KERNELS_ONCE
+@FEW_TILES
 @pytest.mark.parametrize("size", SIZES)
-def test_it_is_the_correlation_with_its_bias(size, once, monkeypatch):
+def test_it_is_the_correlation_with_its_bias(size, once, few, monkeypatch):
     rng = np.random.default_rng(1)
     x, weight, bias = rng.standard_normal((5, *size)), rng.standard_normal((7, 5, 3, 3)), rng.standard_normal(7)
-    found = bound(x, weight, bias, once, monkeypatch).forward(is_train=True)[0].asnumpy()[0]
+    found = bound(x, weight, bias, once, few, monkeypatch).forward(is_train=True)[0].asnumpy()[0]
     np.testing.assert_allclose(found, naive_convolution(x, weight, bias), atol=2e-5)
 
 
 @KERNELS_ONCE
+@FEW_TILES
 @pytest.mark.parametrize("size", SIZES)
-def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(size, once, monkeypatch):
+def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(size, once, few, monkeypatch):
     rng = np.random.default_rng(2)
     x, weight, head = (
         rng.standard_normal((5, *size)),
@@ -55,7 +60,7 @@ def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(
         rng.standard_normal((7, *size)),
     )
     nothing = np.zeros(7)
-    executor = bound(x, weight, nothing, once, monkeypatch)
+    executor = bound(x, weight, nothing, once, few, monkeypatch)
     executor.forward(is_train=True)
     executor.backward([mx.nd.array(head[None])])
     expected = naive_convolution(head, weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), np.zeros(5))
@@ -68,12 +73,13 @@ def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(
 
 
 @KERNELS_ONCE
-def test_of_512_channels_it_rounds_less_than_a_hundred_thousandth_of_the_largest_feature(once, monkeypatch):
+@FEW_TILES
+def test_of_512_channels_it_rounds_less_than_a_hundred_thousandth_of_the_largest_feature(once, few, monkeypatch):
     rng = np.random.default_rng(3)
     x, weight = np.maximum(rng.standard_normal((512, 8, 8)), 0), rng.standard_normal((512, 512, 3, 3)) / 48
     nothing = np.zeros(512)
     expected = naive_convolution(x, weight, nothing)
-    found = bound(x, weight, nothing, once, monkeypatch).forward(is_train=True)[0].asnumpy()[0]
+    found = bound(x, weight, nothing, once, few, monkeypatch).forward(is_train=True)[0].asnumpy()[0]
     assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
 
 
