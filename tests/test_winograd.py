@@ -20,8 +20,9 @@ from neural_style_mmd.objective import Objective
 SIZES = [(8, 12), (4, 4), (5, 7), (3, 2), (1, 1), (6, 9)]
 
 
-KERNELS_ONCE = pytest.mark.parametrize("once", [False, True], ids=["kernels in the graph", "kernels once"])
-FEW_TILES = pytest.mark.parametrize("few", [0, 10**9], ids=["many tiles", "few tiles"])
+IN_BOTH_WAYS = pytest.mark.parametrize(
+    ("once", "few"), [(False, 0), (True, 10**9)], ids=["kernels in the graph, many tiles", "kernels once, few tiles"]
+)
 
 
 def bound(x, weight, bias, once, few, monkeypatch):
@@ -39,8 +40,7 @@ def bound(x, weight, bias, once, few, monkeypatch):
     return bound_convolution(lambda features: algorithm.convolution(features, row), known, x, np.float32)
 
 
-@KERNELS_ONCE
-@FEW_TILES
+@IN_BOTH_WAYS
 @pytest.mark.parametrize("size", SIZES)
 def test_it_is_the_correlation_with_its_bias(size, once, few, monkeypatch):
     rng = np.random.default_rng(1)
@@ -49,8 +49,7 @@ def test_it_is_the_correlation_with_its_bias(size, once, few, monkeypatch):
     np.testing.assert_allclose(found, naive_convolution(x, weight, bias), atol=2e-5)
 
 
-@KERNELS_ONCE
-@FEW_TILES
+@IN_BOTH_WAYS
 @pytest.mark.parametrize("size", SIZES)
 def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(size, once, few, monkeypatch):
     rng = np.random.default_rng(2)
@@ -72,8 +71,7 @@ def test_its_gradient_is_the_correlation_with_the_kernels_turned_and_transposed(
     assert np.sum(found * delta) == pytest.approx(rise, rel=1e-4)
 
 
-@KERNELS_ONCE
-@FEW_TILES
+@IN_BOTH_WAYS
 def test_of_512_channels_it_rounds_less_than_a_hundred_thousandth_of_the_largest_feature(once, few, monkeypatch):
     rng = np.random.default_rng(3)
     x, weight = np.maximum(rng.standard_normal((512, 8, 8)), 0), rng.standard_normal((512, 512, 3, 3)) / 48
