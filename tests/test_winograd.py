@@ -106,6 +106,15 @@ def test_wide_layers_of_pictures_that_are_not_small_are_made_so(layer, height, w
     assert winograd.Winograd(height, width, 256).makes(LAYERS[layer]) == makes
 
 
+@pytest.mark.parametrize(("height", "width", "second"), [(192, 256, True), (288, 384, True), (384, 512, False)])
+def test_kernels_are_the_second_factor_where_tiles_are_few_and_not_where_that_costs_memory(height, width, second):
+    algorithm = winograd.Winograd(height, width, 256, kernels_once=True)
+    symbol = algorithm.convolution(mx.sym.Variable("features"), LAYERS["conv4_2"])
+    nodes = json.loads(symbol.tojson())["nodes"]
+    (product,) = (node for node in nodes if any(nodes[i]["name"] == "conv4_2_kernels" for i, *_ in node["inputs"]))
+    assert [nodes[i]["name"] for i, *_ in product["inputs"]].index("conv4_2_kernels") == second
+
+
 def by_winograd(symbol):
     """The convolutions that are no Convolution."""
     kinds = {node["name"]: node["op"] for node in json.loads(symbol.tojson())["nodes"]}
