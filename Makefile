@@ -59,7 +59,8 @@ clean: ## Remove the environment and everything that was made.
 
 .PHONY: help demo figure1 figure2 figure3 figure4 figures report verify test test-slow test-formats test-browser fuzz check bench clean
 
-# A stamp is written only after a complete installation, so an interrupted one is repeated.
+# A stamp is written only after a complete installation, so an interrupted one is repeated. pip compiles no package that
+# is installed in place, and where PYTHONDONTWRITEBYTECODE is set each process would do it again.
 $(VENV)/installed: pyproject.toml
 	@case "$$(uname -s)-$$(uname -m)" in Linux-x86_64 | Linux-aarch64 | Darwin-x86_64) ;; \
 	*) echo "MXNet 1.9.1 has no wheel for $$(uname -s) on $$(uname -m); use Linux or macOS on Intel, or a Linux container" >&2; exit 1 ;; esac
@@ -68,6 +69,7 @@ $(VENV)/installed: pyproject.toml
 	@echo "installing into $(VENV) with $(PYTHON)"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 	@$(PIP) -e '.[test]'
+	@$(RUN) -m compileall -q model_zoo neural_style_mmd reproduce benchmarks
 	@$(RUN) -m neural_style_mmd versions
 	@touch $@
 

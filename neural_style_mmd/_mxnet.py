@@ -70,7 +70,7 @@ def _import_mxnet():
     if shim:
         numpy.bool = bool  # type: ignore[attr-defined]
     try:
-        with warnings.catch_warnings(), _without("scipy.stats", "scipy.sparse"):
+        with warnings.catch_warnings(), _without("scipy.stats", "scipy.sparse", "h5py"):
             warnings.simplefilter("ignore")  # its own deprecated calls
             import mxnet
     except OSError as error:
@@ -88,7 +88,7 @@ def _import_mxnet():
 @contextlib.contextmanager
 def _without(*modules: str):
     """Importing `modules` fails, unless they are loaded already. MXNet is prepared for that: it takes a fifth of its
-    import to load them, for its test utilities, for quantisation and for SciPy's sparse matrices."""
+    import to load them, for its test utilities, for quantisation, for SciPy's sparse matrices and for data in HDF5."""
     hidden = [name for name in modules if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None there makes an import fail
     try:

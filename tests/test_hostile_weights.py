@@ -15,6 +15,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -176,12 +177,14 @@ def weight_header(shape: str, descr: str = "'<f4'", order: str = "False") -> str
     return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
 
 
+@cache
 def bomb() -> bytes:
     """300 MB of zeros after a header that promises them, in 300 kB."""
     zeros = npy_header(weight_header("(75000000,)"), bytes(300_000_000))
     return zipped({**BIAS_ENTRY, "conv1_1_weight.npy": zeros})
 
 
+@cache
 def hidden_bomb() -> bytes:
     """The right header, and 300 MB of zeros where 7 kB are due."""
     return zipped({**BIAS_ENTRY, "conv1_1_weight.npy": npy_header(weight_header("(64, 3, 3, 3)"), bytes(300_000_000))})
@@ -194,6 +197,7 @@ def encrypted() -> bytes:
     return bytes(data)
 
 
+@cache
 def huge_directory() -> bytes:
     """30,000 empty entries, whose directory takes 2 MB."""
     stream = io.BytesIO()
@@ -279,6 +283,7 @@ def mat_layers(weight: object, bias: object = BIAS.reshape(1, -1), name: object 
     return mat_value(layers=cells, meta={"normalization": {"averageImage": np.array(wf.MEAN_RGB).reshape(1, 1, 3)}})
 
 
+@cache
 def mat_bomb() -> bytes:
     """One compressed matrix of 1.6 GB of zeros, in 1.6 MB."""
     element = struct.pack("<II", 14, 1_600_000_056) + struct.pack("<IIII", 6, 8, 6, 0)
@@ -505,7 +510,9 @@ PTH = {
 CONTENTS = {
     "NaN": (lambda: changed("conv1_1_weight", np.nan), "NaN"),
     "infinity": (lambda: changed("conv1_1_bias", np.inf), "infinity"),
+    "minus infinity": (lambda: changed("conv1_1_bias", -np.inf), "infinity"),
     "a huge number": (lambda: changed("conv1_1_bias", 3e38), "reaches"),
+    "a huge negative number": (lambda: changed("conv1_1_weight", -3e38), "reaches"),
     "a bias missing": (lambda: {"conv1_1_weight": WEIGHT}, "missing"),
 }
 

@@ -34,8 +34,13 @@ def imports(path):
             yield ".".join(part for part in (base, node.module) if part)
 
 
-def test_mxnet_loads_no_more_of_scipy_than_is_used():
-    code = "from neural_style_mmd import _mxnet; import sys; assert 'scipy.stats' not in sys.modules; import scipy"
+def test_mxnet_loads_no_more_of_scipy_than_is_used_and_no_h5py():
+    code = """
+import sys
+from neural_style_mmd import _mxnet
+assert not {"scipy.stats", "scipy.sparse", "h5py"} & set(sys.modules)
+import h5py, scipy.sparse, scipy.stats
+"""
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
