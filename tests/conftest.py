@@ -30,8 +30,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """NEURAL_STYLE_MMD_HOME for the whole run; the user's own cache is never read or written, nor the network used."""
-    folder = tmp_path_factory.mktemp("cache")
+    """NEURAL_STYLE_MMD_HOME for the whole run, the same in all its processes; the user's own cache is never read or
+    written, nor the network used."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEURAL_STYLE_MMD_HOME", str(folder))
         patch.setenv("NEURAL_STYLE_MMD_OFFLINE", "1")
@@ -81,3 +84,22 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for path, pixels in zip(paths, (content, style), strict=True):
         Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
     return paths
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The targets of an Objective are zeros of their shapes, which takes no pass of the network: for tests of what is
+    bound, not of what it computes."""
+    from neural_style_mmd._mxnet import mx
+    from neural_style_mmd.config import FLOAT32, PAIRS
+    from neural_style_mmd.network import parameters_in
+    from neural_style_mmd.objective import Objective
+
+    def zeros(objective: Objective, symbols: dict, picture: np.ndarray) -> dict:
+        winograd = objective._winograd(picture.shape, FLOAT32, PAIRS)
+        group, known = mx.sym.Group(list(symbols.values())), parameters_in(FLOAT32, objective._parameters, winograd)
+        known = {name: known[name].shape for name in group.list_arguments() if name != "data"}
+        shapes = group.infer_shape(data=picture.shape, **known)[1]
+        return {name: mx.nd.zeros(shape) for name, shape in zip(symbols, shapes, strict=True)}
+
+    monkeypatch.setattr(Objective, "_forward", zeros)

@@ -8,15 +8,19 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 import model_zoo
 from benchmarks import against_torch, bf16, descents, memory, ours, quality, scaling, tables
+from benchmarks.__main__ import main
 from benchmarks.child import EndOfTurns
 from benchmarks.contenders import BARE, refusal
 from benchmarks.grid import GAMMAS, ITERATIONS, grid_text
@@ -160,7 +164,7 @@ def test_a_section_that_failed_or_was_skipped_says_so():
 # What an iteration takes beside MXNet
 
 
-def iterated(folder, requests, precision="float32"):
+def iterated(folder, requests, precision="float32", methods="linear"):
     """What ours.iterate answers to `requests`."""
     answers, left = [], iter(requests)
 
@@ -171,7 +175,7 @@ def iterated(folder, requests, precision="float32"):
         raise EndOfTurns
 
     with pytest.raises(EndOfTurns):
-        ours.iterate(turn, "linear", **small(folder).pictures(), precision=precision)
+        ours.iterate(turn, methods, **small(folder).pictures(), precision=precision)
     assert answers[0] == "ready"
     return answers[1:]
 
@@ -195,9 +199,31 @@ def test_what_is_timed_runs_in_the_precision_that_is_measured(name, size, tmp_pa
     assert np.dtype(watched[0].executor.arg_dict["conv1_2_weight"].dtype).itemsize == size
 
 
-def test_sizes_are_those_of_the_bare_network_too(tmp_path):
-    rows = scaling.sizes(small(tmp_path))["rows"]
-    assert [(row["method"], row["width"], row["height"]) for row in rows] == [("bare", 32, 24), ("linear", 32, 24)]
+def test_sizes_are_those_of_the_bare_network_too(tmp_path, monkeypatch):
+    """Children answer at once, in place of MXNet's: a second at 64 pixels, a third of one at 32, a quarter as many."""
+
+    class Answering(nullcontext):
+        def __init__(self, task, arguments):
+            super().__init__(self)
+            assert task == "ours:iterate"
+            with Image.open(arguments["content"]) as picture:
+                seconds = {(64, 48): 1.0, (32, 24): 1 / 3}[picture.size]
+            self.ask = {ours.WHOLE: seconds}.__getitem__
+
+    monkeypatch.setattr(scaling, "Child", Answering)
+    rows = scaling.sizes(small(tmp_path, sizes=(64, 32)))["rows"]
+    found = [(row["method"], row["width"], row["height"], round(row["relative"]["median"], 9)) for row in rows]
+    assert found == [
+        ("bare", 64, 48, 1),
+        ("bare", 32, 24, 1.333333333),
+        ("linear", 64, 48, 1),
+        ("linear", 32, 24, 1.333333333),
+    ]
+
+
+def test_an_iteration_of_the_bare_network_is_that_network_alone(tmp_path):
+    (whole,) = iterated(tmp_path, [ours.WHOLE], methods=BARE)
+    assert whole > 0
 
 
 # The command line
@@ -342,30 +368,44 @@ def test_the_baselines_are_the_papers_setting_but_for_the_way_down():
         assert set(config.overrides) <= {"method", "size", "weights", "optimizer", "iterations", "stop_change"}
 
 
-def test_quality_is_measured_where_it_is_named(tmp_path):
-    path = tmp_path / "bench.json"
-    done = run_benchmarks(
-        "quality", "--edge", "64", "--iterations", "2", "--pairs", "1", "--method", "bn", "--json", str(path)
-    )
-    assert done.returncode == 0, done.stderr
-    (row,) = json.loads(path.read_text())["sections"]["quality"]["rows"]
-    assert (row["pair"], row["method"]) == (1, "bn") and row["best"] in BASELINES
-    assert [row["runs"][name]["iterations"] for name in BASELINES] == [2, 2, 2]
-    assert row["objective"] == row["runs"]["fast"]["total"] / min(row["runs"][name]["total"] for name in BASELINES)
-    assert "pair 1, bn" in done.stderr and "long edge of 64" in done.stdout
+def test_quality_is_measured_where_it_is_named(tmp_path, monkeypatch):
+    """For the named pairs and methods, against all optimizers; the descents answer at once, in place of MXNet."""
+    asked, path = [], tmp_path / "bench.json"
+
+    def descend(task, arguments):
+        asked.append((task, arguments))
+        totals = {"fast": 0.9, "sgd": 3.0, "adam": 1.0, "lbfgs": 2.0}
+        return {name: run(totals[name], 1.0) for name in ("fast", *arguments["against"])}
+
+    monkeypatch.setattr(quality, "once", descend)
+    choices = f"quality --edge 64 --iterations 2 --pairs 1,3 --method bn --json {path}"
+    done = CliRunner().invoke(main, choices.split())
+    assert done.exit_code == 0, done.stderr
+    common = {"methods": "bn", "edge": 64, "iterations": 2, "against": ("sgd", "adam", "lbfgs")}
+    assert asked == [("descents:descend", {"pair": pair, **common}) for pair in (1, 3)]
+    rows = json.loads(path.read_text())["sections"]["quality"]["rows"]
+    assert [(row["pair"], row["method"], row["best"], row["objective"]) for row in rows] == [
+        (1, "bn", "adam", 0.9),
+        (3, "bn", "adam", 0.9),
+    ]
+    assert "pair 3, bn" in done.stderr and "long edge of 64" in done.stdout
     assert [name for name, section in SECTIONS.items() if section.on_request] == ["quality"]
 
 
-def test_quality_takes_the_named_baselines_alone(tmp_path):
+def test_quality_runs_fast_and_the_named_baselines_alone(tmp_path):
     path = tmp_path / "bench.json"
-    choices = "--edge 64 --iterations 2 --pairs 0 --method linear --against adam --against lbfgs"
+    choices = "--edge 64 --iterations 2 --pairs 1 --method bn --against adam --against lbfgs"
     done = run_benchmarks("quality", *choices.split(), "--json", str(path))
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(path.read_text())["sections"]["quality"]["rows"]
+    assert (row["pair"], row["method"]) == (1, "bn")
     assert row["runs"].keys() == {"fast", "adam", "lbfgs"} and row["best"] != "sgd"
-    seconds, totals = zip(*row["runs"]["fast"]["curve"], strict=True)
-    assert sorted(seconds) == list(seconds) and len(seconds) == row["runs"]["fast"]["iterations"]
-    assert totals[-1] == row["runs"]["fast"]["total"] and totals[-1] < totals[0]
+    adam, lbfgs, fast = (row["runs"][name] for name in ("adam", "lbfgs", "fast"))
+    assert (adam["iterations"], lbfgs["iterations"]) == (2, 2)
+    assert row["objective"] == fast["total"] / min(adam["total"], lbfgs["total"])
+    seconds, totals = zip(*fast["curve"], strict=True)
+    assert sorted(seconds) == list(seconds) and len(seconds) == fast["iterations"]
+    assert totals[-1] == fast["total"] and totals[-1] < totals[0]
     assert "with adam, lbfgs, 2 iterations" in done.stdout
 
 

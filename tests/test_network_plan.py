@@ -112,8 +112,8 @@ def test_the_arrays_of_a_picture(methods, size, index, avx512):
 @pytest.mark.parametrize("methods", ["gaussian", "bn+gaussian"])
 def test_samples_that_are_computed_again_are_the_same_in_less_memory(methods, estimator, monkeypatch):
     """Bit by bit, terms and gradient; and by blocks, whose products are kept either way, in no more memory."""
-    weights, shape = model_zoo.load("surrogate"), (1, 3, 192, 256)
-    style, content, x = (noise((1, 3, 192, 256), 100.0, seed) for seed in range(3))
+    weights, shape = model_zoo.load("surrogate"), (1, 3, 144, 192)
+    style, content, x = (noise((1, 3, 144, 192), 100.0, seed) for seed in range(3))
     found, memory = {}, {}
     for again in (False, True):
         plan = NetworkPlan(None, 256, samples_again=again)

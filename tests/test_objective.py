@@ -287,6 +287,7 @@ LIMITS = {  # of the arrays of the bare network: in a small picture, and in a la
 }
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize(("methods", "estimator"), LIMITS)
 def test_the_losses_need_hardly_more_arrays_than_the_network(methods, estimator, large, monkeypatch):
@@ -312,6 +313,7 @@ def test_the_losses_need_hardly_more_arrays_than_the_network(methods, estimator,
         assert planned(part.executor) <= 0.7 * planned(network.executor)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_the_content_loss_needs_no_array_beside_the_kernels():
     """Linear at 512 x 384: its backward pass is not the first, before which all of Winograd's kernels are kept."""
     style, content = noise((1, 3, 32, 48), 60.0, seed=1), noise((1, 3, 384, 512), 60.0, seed=2)

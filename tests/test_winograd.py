@@ -234,6 +234,7 @@ def test_kernels_that_are_made_once_are_the_same_and_no_evaluation_makes_them(me
     ],
     ids=["256", "512", "none"],
 )
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("methods", [("gaussian",), ("bn", "gaussian")])
 def test_samples_are_read_without_a_copy_where_it_reads_the_features_next(methods, channels, copied, monkeypatch):
     """It reads rows of them, too, so that nothing has to be ordered back. conv5_2 would be a direct convolution. The

@@ -118,7 +118,7 @@ def without_amx(monkeypatch):
     monkeypatch.setattr("neural_style_mmd._mxnet.USES_AMX", False)
 
 
-@pytest.mark.usefixtures("without_amx")
+@pytest.mark.usefixtures("without_amx", "unmeasured")
 @pytest.mark.parametrize(
     ("methods", "shape", "made", "parts"),
     [
@@ -138,6 +138,7 @@ def test_larger_pictures_have_neither_it_nor_relu1_1_of_the_network(methods, sha
     assert len(ours._parts) == parts
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_by_amx_no_picture_has_it(monkeypatch):
     monkeypatch.setattr("neural_style_mmd._mxnet.USES_AMX", True)
     ours = objective(("bn",), (1, 3, 384, 512))
@@ -153,16 +154,15 @@ def test_but_for_rounding_terms_and_gradient_are_those_of_float32(methods, monke
     monkeypatch.setattr("neural_style_mmd.network._BFLOAT16", np.float32)
     monkeypatch.setattr(winograd_bf16, "ROWS", 1)
     ours = objective(methods, (1, 3, 40, 56))
+    pictures = [noise(ours.shape, 80.0, seed) for seed in range(2, 6)]
+    expected = [ours.evaluate(x, dict.fromkeys(ours.terms, 1.0)) for x in pictures]
+    ours.use("bf16")
+    assert by_winograd(ours._parts[0].executor._symbol) == [*OF_128, "conv5_1"]
     differences = []
-    for seed in range(2, 6):
-        x = noise(ours.shape, 80.0, seed)
-        ours.use("float32")
-        expected = ours.evaluate(x, dict.fromkeys(ours.terms, 1.0))
-        ours.use("bf16")
-        assert by_winograd(ours._parts[0].executor._symbol) == [*OF_128, "conv5_1"]
+    for x, direct in zip(pictures, expected, strict=True):
         found = ours.evaluate(x, dict.fromkeys(ours.terms, 1.0))
-        assert found.terms == pytest.approx(expected.terms, rel=1e-5)
-        differences.append(np.linalg.norm(found.gradient - expected.gradient) / np.linalg.norm(expected.gradient))
+        assert found.terms == pytest.approx(direct.terms, rel=1e-5)
+        differences.append(np.linalg.norm(found.gradient - direct.gradient) / np.linalg.norm(direct.gradient))
     # Some 1e-5, but up to 1e-3 in the pictures where rounding moves a single feature across the rectifier.
     assert min(differences) < 1e-4
 
