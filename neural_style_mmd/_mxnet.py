@@ -87,7 +87,7 @@ def _import_mxnet():
 
 @contextlib.contextmanager
 def _without(*modules: str):
-    """Importing `modules` fails, unless they are loaded already. MXNet is prepared for that: it takes a fifth of its
+    """Importing `modules` fails, unless they are loaded already. MXNet is prepared for that: it takes a third of its
     import to load them, for its test utilities, for quantisation, for SciPy's sparse matrices and for data in HDF5."""
     hidden = [name for name in modules if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None there makes an import fail
