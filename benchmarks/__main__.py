@@ -24,9 +24,11 @@ from neural_style_mmd.threads import choose_threads, usable_cores
 from . import tables
 from .against_torch import is_installed
 from .processes import ChildFailed
+from .revisions import commit_of
 from .sections import SECTIONS, Section
 from .setting import BASELINES, EDGE, ITERATIONS, PAIRS, SIZES, Setting
 
+SMALLEST_SIZE = 32  # pixels
 EDGES = click.IntRange(samples.SMALLEST_WIDTH, samples.LARGEST_WIDTH)
 
 
@@ -46,8 +48,8 @@ class _Numbers(click.ParamType):
 
 @click.command(name="python -m benchmarks", context_settings={"max_content_width": 120})
 @click.argument("sections", nargs=-1, type=click.Choice(list(SECTIONS)), metavar="[SECTION]...")
-@click.option("--width", default=512, show_default=True, type=click.IntRange(min=32))
-@click.option("--height", default=384, show_default=True, type=click.IntRange(min=32))
+@click.option("--width", default=512, show_default=True, type=click.IntRange(min=SMALLEST_SIZE))
+@click.option("--height", default=384, show_default=True, type=click.IntRange(min=SMALLEST_SIZE))
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1), help="Measurements that count.")
 @click.option("--method", "methods", multiple=True, help="Only this one (repeatable; a+b for a fusion).")
 @click.option("--sizes", default=SIZES, type=_Numbers(), help="Long edges of the section sizes.")
@@ -57,15 +59,17 @@ class _Numbers(click.ParamType):
 @click.option(
     "--against", multiple=True, default=BASELINES, type=click.Choice(BASELINES), help="Its baselines (repeatable)."
 )
+@click.option("--revision", "revisions", multiple=True, help="What the section revisions compares with (repeatable).")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the numbers here.")
 @click.option("--markdown", "markdown_path", type=click.Path(path_type=Path), help="Write the tables here.")
 def main(sections: tuple[str, ...], json_path: Path | None, markdown_path: Path | None, **choices: Any) -> None:
     """Measure this package on this machine. SECTION: iterations, torch, bf16, roofline, stages, memory, sizes, threads,
     grid; all these by default. quality, the preset fast against 500 iterations of three optimizers, is measured only
     where it is named: a row takes minutes, the 24 of them an hour or more, and at full size (--edge 512) far longer,
-    against one alone (--against adam) about half an hour each."""
+    against one alone (--against adam) about half an hour each. And revisions, this tree against each --revision of the
+    same repository, such as HEAD for what is not committed yet."""
     try:
-        _check(choices, [path for path in (json_path, markdown_path) if path is not None])
+        _check(sections, choices, [path for path in (json_path, markdown_path) if path is not None])
         choose_threads(None)
         model_zoo.load("surrogate", notify=_say)  # made once, in no measured process
     except InputError as error:
@@ -86,10 +90,17 @@ def main(sections: tuple[str, ...], json_path: Path | None, markdown_path: Path 
         raise SystemExit(1)
 
 
-def _check(choices: dict[str, Any], outputs: list[Path]) -> None:
+def _check(sections: tuple[str, ...], choices: dict[str, Any], outputs: list[Path]) -> None:
     """Refuse what no section could use, and make the folders, before anything is measured."""
+    if ("revisions" in sections) != bool(choices["revisions"]):
+        raise InputError("the section revisions and --revision are of use only together: name both, or none")
+    for revision in choices["revisions"]:
+        commit_of(revision)
     for method in choices["methods"]:
         TransferConfig(method=tuple(method.split("+")))
+    for edge in choices["sizes"]:
+        if edge < SMALLEST_SIZE:
+            raise InputError(f"--sizes: got {edge}; a long edge has at least {SMALLEST_SIZE} pixels")
     for pair in choices["pairs"]:
         samples.pair(pair, samples.SMALLEST_WIDTH)
     for path in outputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from typing import Any
 
 from .contenders import BARE, OURS, TORCH, refusal
 from .ours import WHOLE
-from .processes import Child, ChildFailed, alternate, once, ratios, summary
+from .processes import Child, alternate, collected, once, ratios, summary
 from .setting import DISTINCT_METHODS, Setting
 
 INSTALL = "PyTorch is not installed: pip install -e '.[bench]', or make bench"
@@ -25,20 +25,18 @@ def measure(setting: Setting) -> dict[str, Any]:
     """A row for each method and variant; the bare networks first."""
     if not is_installed():
         return {"rows": [], "skipped": INSTALL}
-    rows, wrong = [], []
     refused: dict[tuple[str, str], list[str]] = {}
-    for method in (BARE, *(setting.methods or DISTINCT_METHODS)):
+
+    def rows(method: str) -> Iterable[dict[str, Any]]:
         setting.say(f"torch: {method}")
-        try:
-            more, failed = _compare(setting, method)
-        except ChildFailed as error:
-            wrong.append(f"{method}: {error}")
-            continue
-        rows += more
+        found, failed = _compare(setting, method)
         for each in failed.items():
             refused.setdefault(each, []).append(method)
+        return found
+
+    found = collected((BARE, *(setting.methods or DISTINCT_METHODS)), rows)
     notes = [f"{name}: {reason} ({', '.join(methods)})" for (name, reason), methods in refused.items()]
-    return {"rows": rows, "notes": notes} | ({"failed": "; ".join(wrong)} if wrong else {})
+    return found | {"notes": notes}
 
 
 def _compare(setting: Setting, method: str) -> tuple[list[dict[str, Any]], dict[str, str]]:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from model_zoo.files import make_folder
+from neural_style_mmd.threads import VARIABLE
 
 from .processes import ROOT, Child, ChildFailed, summary
 from .setting import Setting
@@ -109,7 +110,7 @@ def _start_ups(folder: Path, runs: int) -> dict[str, list[float]]:
     for _ in range(1 + runs):
         began = perf_counter()
         arguments = {"spec": str(spec), "targets_folder": str(store.targets)}
-        with Child("startup:cell_start_up", arguments, {"OMP_NUM_THREADS": "1"}) as child:
+        with Child("startup:cell_start_up", arguments, {VARIABLE: "1"}) as child:
             bound.append(perf_counter() - began)
             child.ask()
             evaluated.append(perf_counter() - began)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
@@ -28,12 +28,16 @@ class ChildFailed(Exception):
 class Child:
     """A fresh interpreter that does `task`, "MODULE:FUNCTION" of this package, see child.py.
 
-    arguments: the task's, in JSON's types. environment: variables besides this process's own.
-    first: the answer that it gives unasked, when it is ready. Raises ChildFailed where it cannot.
+    arguments: the task's, in JSON's types. environment: variables besides this process's own. root: the folder that
+    has the packages. first: the answer that it gives unasked, when it is ready. Raises ChildFailed where it cannot.
     """
 
     def __init__(
-        self, task: str, arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+        self,
+        task: str,
+        arguments: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        root: Path = ROOT,
     ) -> None:
         self._task = task
         self._log = tempfile.TemporaryFile()
@@ -45,7 +49,7 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._log,
-                    cwd=ROOT,
+                    cwd=root,
                     env={**os.environ, **(environment or {})},
                     encoding="utf-8",
                 )
@@ -137,12 +141,38 @@ def alternate(contenders: Mapping[Any, Callable[[], Any]], rounds: int) -> dict[
     return {name: each[WARM_UP:] for name, each in answers.items()}
 
 
+def both_ways(starts: Mapping[Any, Callable[[], Child]], request: Any, rounds: int) -> dict[Any, list[Any]]:
+    """What two processes answer to `request` in turn, as alternate(), and then two more that are started in the other
+    order: of two that ran the same code the first has been the slower one. starts: what starts one, by its name."""
+    answers: dict[Any, list[Any]] = {name: [] for name in starts}
+    for first, second in (tuple(starts), tuple(reversed(starts))):
+        with starts[first]() as one, starts[second]() as other:
+            asked = {first: lambda: one.ask(request), second: lambda: other.ask(request)}
+            for name, more in alternate(asked, rounds).items():
+                answers[name] += more
+    return answers
+
+
+def collected(
+    subjects: Iterable[Any], measure: Callable[[Any], Iterable[dict[str, Any]]], name: Callable[[Any], str] = str
+) -> dict[str, Any]:
+    """{"rows": those of all `subjects`}; what `measure` could not go on with is named in "failed", too."""
+    rows, failed = [], []
+    for subject in subjects:
+        try:
+            for row in measure(subject):
+                rows.append(row)
+        except ChildFailed as error:
+            failed.append(f"{name(subject)}: {error}")
+    return {"rows": rows} | ({"failed": "; ".join(failed)} if failed else {})
+
+
 def summary(values: list[float]) -> dict[str, Any]:
     """Median, quartiles and number of measurements."""
     low, _, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     return {"median": median(values), "quartiles": [low, high], "n": len(values)}
 
 
-def ratios(ours: list[float], theirs: list[float]) -> dict[str, Any]:
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
     """The summary of the ratios of neighbours."""
     return summary([a / b for a, b in zip(ours, theirs, strict=True)])

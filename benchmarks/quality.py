@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
 from .descents import FAST
-from .processes import ChildFailed, once
+from .processes import collected, once
 from .setting import DISTINCT_METHODS, Setting
 
 METHODS = tuple(name for name in DISTINCT_METHODS if "+" not in name)
@@ -17,23 +17,23 @@ LONGEST = 0.2  # of the best optimizer's time, issue 6
 
 def measure(setting: Setting) -> dict[str, Any]:
     """A row for each pair and method, see compare(); "runs" has the numbers of all four runs, each made once."""
-    rows, wrong = [], []
-    for pair, method in product(setting.pairs, setting.methods or METHODS):
+
+    def rows(subject: tuple[int, str]) -> Iterator[dict[str, Any]]:
+        pair, method = subject
         task = {"methods": method, "pair": pair, "edge": setting.edge, "iterations": setting.iterations}
         task["against"] = setting.against
         setting.say(f"quality: pair {pair}, {method}")
-        try:
-            row = compare(once("descents:descend", task))
-        except ChildFailed as error:
-            wrong.append(f"pair {pair}, {method}: {error}")
-            continue
-        rows.append({"pair": pair, "method": method, **row})
+        row = compare(once("descents:descend", task))
         said = {key: "none" if row[key] is None else f"{row[key]:.3f}" for key in ("objective", "until", "time")}
         setting.say(
             f"  objective / that of {row['best']}: {said['objective']}, reached after {said['until']} of its time, "
             f"{said['time']} in all"
         )
-    return {"rows": rows, "notes": _notes(setting, rows)} | ({"failed": "; ".join(wrong)} if wrong else {})
+        yield {"pair": pair, "method": method, **row}
+
+    subjects = product(setting.pairs, setting.methods or METHODS)
+    found = collected(subjects, rows, lambda subject: "pair {}, {}".format(*subject))
+    return found | {"notes": _notes(setting, found["rows"])}
 
 
 def compare(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

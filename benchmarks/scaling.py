@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from neural_style_mmd.threads import VARIABLE, usable_cores
 
 from .contenders import BARE
 from .ours import WHOLE
-from .processes import Child, alternate, ratios, summary
+from .processes import Child, alternate, collected, ratios, summary
 from .setting import Setting
 
 REFERENCE = 512  # pixels of the long edge
@@ -23,14 +24,11 @@ def sizes(setting: Setting) -> dict[str, Any]:
     """
     reference = REFERENCE if REFERENCE in setting.sizes else setting.sizes[0]
     methods = (BARE, *(setting.methods or ("linear",)))
-    return {
-        "rows": [row for method in methods for row in _method_sizes(setting, method, reference)],
-        "notes": [f"relative to {reference} pixels"],
-    }
+    rows = collected(methods, lambda method: _of_sizes(setting, method, reference))
+    return rows | {"notes": [f"relative to {reference} pixels"]}
 
 
-def _method_sizes(setting: Setting, method: str, reference: int) -> list[dict[str, Any]]:
-    rows = []
+def _of_sizes(setting: Setting, method: str, reference: int) -> Iterator[dict[str, Any]]:
     with _iterations(setting, method, reference) as against:
         for edge in setting.sizes:
             setting.say(f"sizes: {method}, {edge}")
@@ -39,17 +37,14 @@ def _method_sizes(setting: Setting, method: str, reference: int) -> list[dict[st
                 runs = {"it": partial(child.ask, WHOLE), "reference": partial(against.ask, WHOLE)}
                 seconds = alternate(runs, setting.rounds)
             cost = [s / _megapixels(edge) for s in seconds["it"]]
-            rows.append(
-                {
-                    "method": method,
-                    "width": edge,
-                    "height": _height(edge),
-                    "seconds": summary(seconds["it"]),
-                    "per_megapixel": summary(cost),
-                    "relative": ratios(cost, [s / _megapixels(reference) for s in seconds["reference"]]),
-                }
-            )
-    return rows
+            yield {
+                "method": method,
+                "width": edge,
+                "height": _height(edge),
+                "seconds": summary(seconds["it"]),
+                "per_megapixel": summary(cost),
+                "relative": ratios(cost, [s / _megapixels(reference) for s in seconds["reference"]]),
+            }
 
 
 def _iterations(setting: Setting, method: str, edge: int) -> Child:
@@ -66,23 +61,22 @@ def _megapixels(edge: int) -> float:
 
 def threads(setting: Setting) -> dict[str, Any]:
     """Rows of {"method", "threads", "seconds", "speed_up"}, the last over one thread."""
-    rows = []
-    for method in setting.methods or ("linear",):
-        with _with_threads(setting, method, 1) as one:
-            for count in thread_counts(usable_cores()):
-                setting.say(f"threads: {method}, {count}")
-                with _with_threads(setting, method, count) as child:
-                    runs = {"one": partial(one.ask, WHOLE), "it": partial(child.ask, WHOLE)}
-                    seconds = alternate(runs, setting.rounds)
-                rows.append(
-                    {
-                        "method": method,
-                        "threads": count,
-                        "seconds": summary(seconds["it"]),
-                        "speed_up": ratios(seconds["one"], seconds["it"]),
-                    }
-                )
-    return {"rows": rows}
+    return collected(setting.methods or ("linear",), lambda method: _of_threads(setting, method))
+
+
+def _of_threads(setting: Setting, method: str) -> Iterator[dict[str, Any]]:
+    with _with_threads(setting, method, 1) as one:
+        for count in thread_counts(usable_cores()):
+            setting.say(f"threads: {method}, {count}")
+            with _with_threads(setting, method, count) as child:
+                runs = {"one": partial(one.ask, WHOLE), "it": partial(child.ask, WHOLE)}
+                seconds = alternate(runs, setting.rounds)
+            yield {
+                "method": method,
+                "threads": count,
+                "seconds": summary(seconds["it"]),
+                "speed_up": ratios(seconds["one"], seconds["it"]),
+            }
 
 
 def thread_counts(cores: int) -> list[int]:

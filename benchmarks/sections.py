@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import against_torch, bf16, grid, iterations, memory, quality, roofline, scaling, stages
+from . import against_torch, bf16, grid, iterations, memory, quality, revisions, roofline, scaling, stages
 from .setting import Setting
 from .tables import Column
 
@@ -132,6 +132,18 @@ SECTIONS = {
             Column("until", "reached, of its time", "ratio"),
             Column("time", "time in all, ratio", "ratio"),
             Column("reached", "goal reached"),
+        ),
+        on_request=True,
+    ),
+    "revisions": Section(
+        "Whole iteration / that of other revisions",
+        revisions.measure,
+        (
+            Column("method", "method"),
+            Column("revision", "revision"),
+            Column("ratio", "ratio", "ratio"),
+            Column("our_seconds", "ours, s", "s"),
+            Column("seconds", "the revision's, s", "s"),
         ),
         on_request=True,
     ),

@@ -10,7 +10,7 @@ from model_zoo import samples
 from neural_style_mmd.config import METHODS
 from neural_style_mmd.images import resize_to, save_picture
 
-ALL_METHODS = (*METHODS, "bn+poly")
+ALL_METHODS = (*METHODS, "bn+poly", "bn+gaussian")
 DISTINCT_METHODS = tuple(name for name in ALL_METHODS if name != "gram")  # the same graph as poly with c = 0
 SIZES = (128, 256, 384, 512, 768, 1024)
 PAIRS = (0, 1, 2, 3, 4, 5)
@@ -25,7 +25,7 @@ class Setting:
 
     sizes: long edges for the section that scales. folder: for files. say: called with a line for who waits.
     pairs, edge, iterations, against: of the section quality: sample pairs, their long edge, and its baselines'
-        iterations and optimizers.
+        iterations and optimizers. revisions: of the section revisions, as git names them.
     """
 
     width: int
@@ -39,6 +39,7 @@ class Setting:
     edge: int = EDGE
     iterations: int = ITERATIONS
     against: tuple[str, ...] = BASELINES
+    revisions: tuple[str, ...] = ()
 
     def pictures(self, width: int | None = None, height: int | None = None) -> dict[str, str]:
         """Paths of a "content" and a "style" picture: procedural ones, at this setting's size or another."""

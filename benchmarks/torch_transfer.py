@@ -13,6 +13,7 @@ from torch import Tensor
 import model_zoo
 from model_zoo.errors import InputError
 from model_zoo.vgg19 import LAYERS
+from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.images import preprocess, read_picture
 from neural_style_mmd.record import peak_rss
 from neural_style_mmd.threads import chosen_threads
@@ -21,8 +22,7 @@ from . import torch_losses
 from .child import Turn
 from .contenders import BARE, DEEPEST, TORCH, Variant, refusal
 
-# The example's SGD: neural_style_mmd.presets.
-LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 5e-4
+_OURS = TransferConfig()
 
 
 class Transfer:
@@ -60,7 +60,8 @@ class Transfer:
         norm = float(torch.linalg.vector_norm(gradient))
         if norm > self._limit:
             gradient = gradient * (self._limit / norm)
-        self._momentum.mul_(MOMENTUM).sub_(gradient + WEIGHT_DECAY * self._x, alpha=LEARNING_RATE)
+        decayed = gradient + _OURS.weight_decay * self._x
+        self._momentum.mul_(_OURS.momentum).sub_(decayed, alpha=_OURS.step_size)
         self._x = self._x + self._momentum
         terms.tolist()
 
@@ -75,14 +76,18 @@ class Transfer:
         return tensor.to(self._dtype)
 
     def _draw(self) -> dict[str, Tensor]:
-        """New pairs of each gaussian term: disjoint ones of the picture, random ones of the style picture."""
+        """New pairs of each gaussian term: disjoint ones of the picture, in ascending order of their first positions as
+        ours are, which is quicker to gather, and random ones of the style picture."""
         drawn = {}
         for name, target in self.aims.items():
             if name.startswith("style.gaussian."):
                 stride = LAYERS[name.split(".")[2]].stride
                 positions = (self._x.shape[2] // stride) * (self._x.shape[3] // stride)
                 n = positions // 2
-                drawn[f"{name}.pairs"] = torch.randperm(positions)[: 2 * n].view(n, 2)
+                first, second = torch.randperm(positions)[: 2 * n].split(n)
+                is_first = torch.zeros(positions, dtype=torch.bool)
+                is_first[first] = True
+                drawn[f"{name}.pairs"] = torch.stack([is_first.nonzero()[:, 0], second], dim=1)
                 repeats = -(-2 * n // (len(target[0]) // 2 * 2))
                 style = [torch.randperm(len(target[0]))[: len(target[0]) // 2 * 2] for _ in range(repeats)]
                 drawn[f"{name}.style_pairs"] = torch.cat(style)[: 2 * n].view(n, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import model_zoo
-from benchmarks import against_torch, bf16, descents, memory, ours, quality, scaling, tables
+from benchmarks import against_torch, bf16, descents, memory, ours, quality, revisions, scaling, tables
 from benchmarks.__main__ import main
 from benchmarks.child import EndOfTurns
 from benchmarks.contenders import BARE, refusal
@@ -254,7 +255,17 @@ def test_one_section_at_a_small_size(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["no_such_section"], ["--method", "no_such_method"], ["--sizes", "big"], ["--rounds", "0"], ["--pairs", "6"]],
+    [
+        ["no_such_section"],
+        ["--method", "no_such_method"],
+        ["--sizes", "big"],
+        ["--rounds", "0"],
+        ["--pairs", "6"],
+        ["revisions"],  # with none
+        ["--revision", "HEAD"],  # which no section compares
+        ["revisions", "--revision", "no-such-revision"],
+        ["revisions", "--revision", "--version"],
+    ],
 )
 def test_misuse_is_refused_before_anything_is_measured(arguments):
     done = run_benchmarks(*arguments)
@@ -391,7 +402,7 @@ def test_quality_is_measured_where_it_is_named(tmp_path, monkeypatch):
         (3, "bn", "adam", 0.9),
     ]
     assert "pair 3, bn" in done.stderr and "long edge of 64" in done.stdout
-    assert [name for name, section in SECTIONS.items() if section.on_request] == ["quality"]
+    assert [name for name, section in SECTIONS.items() if section.on_request] == ["quality", "revisions"]
 
 
 def test_quality_runs_fast_and_the_named_baselines_alone(tmp_path):
@@ -409,6 +420,61 @@ def test_quality_runs_fast_and_the_named_baselines_alone(tmp_path):
     assert sorted(seconds) == list(seconds) and len(seconds) == fast["iterations"]
     assert totals[-1] == fast["total"] and totals[-1] < totals[0]
     assert "with adam, lbfgs, 2 iterations" in done.stdout
+
+
+# Other revisions
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_revision_is_its_packages_as_they_were_with_the_benchmarks_of_today(tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    monkeypatch.setattr(revisions, "ROOT", repository)
+
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments], cwd=repository, check=True)
+
+    for text in ("then", "now"):
+        for package in ("model_zoo", "neural_style_mmd", "benchmarks"):
+            (repository / package).mkdir(parents=True, exist_ok=True)
+            (repository / package / "text").write_text(text)
+        if text == "then":
+            git("init", "--quiet")
+            git("add", ".")
+            git("commit", "--quiet", "--message=then")
+    commit = revisions.commit_of("HEAD")
+    assert re.fullmatch("[0-9a-f]{40}", commit) and revisions.commit_of(commit[:9]) == commit
+    tree = revisions.unpacked(commit, tmp_path)
+    found = {path.parent.name: path.read_text() for path in tree.glob("*/text")}
+    assert found == {"model_zoo": "then", "neural_style_mmd": "then", "benchmarks": "now"}
+
+
+def test_a_child_runs_what_its_root_has(tmp_path):
+    for package in ("benchmarks", "model_zoo"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    (tmp_path / "benchmarks" / "where.py").write_text("import model_zoo\ndef where(turn): return model_zoo.__file__")
+    with Child("where:where", root=tmp_path) as child:
+        assert Path(child.first) == tmp_path / "model_zoo" / "__init__.py"
+
+
+def test_a_revision_takes_turns_with_this_tree_and_each_starts_first_once(tmp_path, monkeypatch):
+    """Children answer at once, in place of MXNet's: a second here, two there, and ten times that in the second pair."""
+    theirs, started = tmp_path / "1234567890", []
+
+    class Answering(nullcontext):
+        def __init__(self, task, arguments, root):
+            super().__init__(self)
+            slow = 10 if len(started) >= 2 else 1
+            started.append(root)
+            self.ask = {ours.WHOLE: slow * {ROOT: 1.0, theirs: 2.0}[root]}.__getitem__
+
+    monkeypatch.setattr(revisions, "Child", Answering)
+    monkeypatch.setattr(revisions, "commit_of", {"v1": "1234567890"}.__getitem__)
+    monkeypatch.setattr(revisions, "unpacked", lambda commit, folder: folder / commit)
+    (row,) = revisions.measure(small(tmp_path, revisions=("v1",), rounds=3))["rows"]
+    assert started == [ROOT, theirs, theirs, ROOT]
+    assert (row["method"], row["revision"]) == ("linear", "1234567")
+    assert row["ratio"] == {"median": 0.5, "quartiles": [0.5, 0.5], "n": 6}
+    assert (row["our_seconds"]["median"], row["seconds"]["median"]) == (5.5, 11.0)
 
 
 # Ended from outside
