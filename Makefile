@@ -15,8 +15,9 @@ help: ## List the targets.
 	@printf '  %-12s %s\n' 'figure1..4' 'A figure of the paper into out/. PREVIEW=1, SIZE=, ITERATIONS=, WEIGHTS=, INPUTS=, OUT=, JOBS=.' figures 'All four.'
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/installed ## Four pictures by the paper's four methods: out/demo/demo.png. CONTENT=, STYLE= for your own.
-	@$(RUN) -m neural_style_mmd demo $(if $(CONTENT)$(STYLE),"$(CONTENT)" "$(STYLE)") -o "$(or $(OUT),out/demo)"
+demo: $(VENV)/installed ## Four pictures by the paper's four methods: out/demo/demo.png. CONTENT=, STYLE=, WEIGHTS=, OUT=.
+	@$(RUN) -m neural_style_mmd demo $(if $(CONTENT)$(STYLE),"$(CONTENT)" "$(STYLE)") -o "$(or $(OUT),out/demo)" \
+	$(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
 figures: figure1 figure2 figure3 figure4
 
@@ -37,9 +38,9 @@ test: $(VENV)/installed ## The tests (without the slow ones), in two processes.
 test-slow: $(VENV)/installed ## The slow tests.
 	@$(RUN) -m pytest -q -m slow
 
-test-formats: $(VENV)/installed ## The readers against torch, safetensors and onnx themselves (installs them).
-	@$(PIP) torch==2.13.0 safetensors onnx 'numpy<2'
-	@$(RUN) -m pytest -q tests/formats_by_library.py
+test-formats: $(VENV)/installed ## The readers, and the benchmark's PyTorch, with these libraries (installs them).
+	@$(PIP) -e '.[bench]' safetensors onnx 'numpy<2'
+	@$(RUN) -m pytest -q tests/formats_by_library.py tests/test_benchmarks.py
 
 test-browser: $(VENV)/installed ## The report in a headless Chromium.
 	@TEST_BROWSER=1 $(RUN) -m pytest -q -m "slow or not slow" tests/browser

@@ -42,15 +42,15 @@ def make_folder(folder: Path) -> Path:
 def require_writable(path: Path) -> None:
     """InputError unless a file can be written at `path`; leaves nothing behind. For use before long work."""
     folder = path.parent
-    if not folder.is_dir():
-        raise InputError(f"cannot write {path}: the folder {folder} does not exist; create it or choose another")
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; name a file")
-    try:
+    try:  # to look at a path may be forbidden, too, or its name be too long
+        if not folder.is_dir():
+            raise InputError(f"cannot write {path}: the folder {folder} does not exist; create it or choose another")
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder; name a file")
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another name or folder") from error
 
 
 @contextmanager
@@ -60,7 +60,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     If the block raises, the temporary file is removed and `path` is as it was. The file gets the permissions that
     the user's umask asks for.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+    shortened = path.name.encode("utf-8", "ignore")[:80].decode("utf-8", "ignore")  # a name has 255 bytes at most
+    handle, name = tempfile.mkstemp(prefix=f".{shortened}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -89,9 +90,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON (UTF-8, two-space indent, NaN refused), whole or not at all."""
+    """Write `value` as JSON (UTF-8, two-space indent, NaN refused), whole or not at all. Bytes of a path that are not
+    UTF-8, which Python holds as lone surrogates, are escaped, and read back as they were."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def file_hash(path: Path, algorithm: str = "sha256") -> str:

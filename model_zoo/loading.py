@@ -46,7 +46,7 @@ def load(name: str = "auto", *, offline: bool = False, notify: Notify = lambda t
     if name == "vgg19":
         return _true_network(offline, notify)
     path = Path(os.path.expanduser(name))
-    if path.exists():
+    if _is_there(path):
         return load_file(path)
     if name in manifest().weights:
         return load_file(fetch(manifest().weights[name], offline=offline, notify=notify))
@@ -65,7 +65,7 @@ def load_file(path: Path, convention: Convention | None = None) -> Weights:
 
 def examine(path: Path, convention: Convention | None = None) -> tuple[Weights, Convention]:
     """The same, with the input that the network in the file expects; `Weights` are already rewritten from it."""
-    if not path.is_file():
+    if not _is_there(path) or not path.is_file():
         raise InputError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'there is no such file'}")
     try:
         record = record_of(path)
@@ -127,6 +127,14 @@ def _true_network(offline: bool, notify: Notify) -> Weights:
             f"--weights vgg19: {_named()}{weights.origin} is {weights.kind}, not the true network; {GO_ON}"
         )
     return weights
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything at `path`; InputError where that cannot be seen."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _named() -> str:

@@ -65,7 +65,7 @@ class Checkpointer:
         self._latest: tuple[State, Callable[[State], dict[str, Any]]] | None = None
 
     def offer(self, state: Callable[[], State | None], about: Callable[[State], dict[str, Any]]) -> None:
-        """Called after each iteration; `state` is asked only when a checkpoint may be due."""
+        """Called after each iteration. `state` is asked each time, for where it is None later this one is written."""
         if self._path is None:
             return
         due = monotonic() - self._written >= self._interval

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,15 @@ import click
 
 from model_zoo.command_line import OneLineGroup
 from model_zoo.errors import InputError
+from model_zoo.files import require_writable, write_json
 
 from .beta_table_command import beta_table
 from .config import METHODS, TransferConfig
+from .interruption import Interruption
 from .options import config_from, config_options, machine_options, require_one_volume
+from .progress import ProgressLine, balance_lines, machine_lines, network_line, say, setting_lines
 from .score_command import score
+from .threads import choose_threads
 
 if TYPE_CHECKING:
     from model_zoo.weights import Weights
@@ -66,16 +71,19 @@ def transfer(
     if len(pictures) > 2:
         raise InputError(f"got {len(pictures)} pictures; give CONTENT and STYLE, or with --alpha 0 STYLE alone")
     content, style = pictures[0] if len(pictures) == 2 else None, pictures[-1]
-    require_output(output, config.size)
+    require_output(output, _long_edge(config))
+    inputs = {"the content picture": content, "the style picture": style, "--init": config.init}
+    require_apart(output, {**inputs, "--weights": config.weights, "--checkpoint": checkpoint})
+    if snapshot_every:
+        require_writable(snapshot_path(output, config.iterations))
     try:
         result = run(
             content, style, config, output, checkpoint=checkpoint, snapshot_every=snapshot_every, threads=threads,
             device=device, quiet=quiet, verbose=verbose,
         )  # fmt: skip
     except KeyboardInterrupt:
-        _say(f"stopped before there was a picture: {output} is not written")
+        say(f"stopped before there was a picture: {output} is not written")
         raise
-    _save(output, result)
     if not quiet:
         _report(output, result)
     return result.outcome.exit_code
@@ -109,11 +117,10 @@ def calibrate(
     given = context.get_parameter_source("method") is not click.core.ParameterSource.DEFAULT
     config = config_from(choices)
     methods = config.method if given else METHODS
-    tell = _Details() if verbose else _nothing
+    details, notify = (_nothing, _nothing) if quiet else (_Details(verbose), say)
     balances = measure(
-        content, style, config, methods, threads=threads, device=device, on_balance=tell,
-        notify=_nothing if quiet else _say,
-    )  # fmt: skip
+        content, style, config, methods, threads=threads, device=device, on_balance=details, notify=notify
+    )
     if as_json:
         click.echo(json.dumps({name: balance.as_dict() for name, balance in balances.items()}, indent=2))
         return
@@ -138,11 +145,20 @@ def calibrate(
 def rerun(record: Path, output: Path | None, quiet: bool) -> int:
     """Repeat the run of RECORD (OUT.png.json) and say whether the pixels match. Exit code 1 if they do not."""
     from .rerun import recorded_run
+    from .setting import load_network
+    from .stopping import Outcome
 
     past = recorded_run(record)
     if output is not None:
-        require_output(output, past.config.size)
-    result = run(past.content, past.style, past.config, output, threads=past.threads, quiet=quiet)
+        require_output(output, _long_edge(past.config))
+        require_apart(output, {"the content picture": past.content, "the style picture": past.style})
+    weights = load_network(past.config, past.threads, _nothing if quiet else say)
+    if (other := past.other_network(weights)) is not None:
+        click.echo(other)
+        return 1
+    result = run(past.content, past.style, past.config, threads=past.threads, weights=weights, quiet=quiet)
+    if result.outcome is Outcome.INTERRUPTED:
+        raise KeyboardInterrupt  # what there is of a picture is neither compared nor kept
     if output is not None:
         _save(output, result)
     verdict, same = past.compare(result)
@@ -153,8 +169,9 @@ def rerun(record: Path, output: Path | None, quiet: bool) -> int:
 @cli.command()
 @click.argument("pictures", nargs=-1, metavar="[CONTENT STYLE]")
 @click.option("-o", "--output", default="out/demo", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option("--weights", default="auto", show_default=True, help="Network, as in transfer.")
 @click.option("--threads", type=int, help="Threads of MXNet; every usable core by default.")
-def demo(pictures: tuple[str, ...], output: Path, threads: int | None) -> int:
+def demo(pictures: tuple[str, ...], output: Path, weights: str, threads: int | None) -> int:
     """Make one sheet, demo.png: content, style and the pictures of the paper's four methods.
 
     Without CONTENT and STYLE a procedural pair is taken, which needs no download.
@@ -163,7 +180,8 @@ def demo(pictures: tuple[str, ...], output: Path, threads: int | None) -> int:
 
     if len(pictures) not in (0, 2):
         raise InputError(f"got {len(pictures)} pictures; the demo takes a content and a style picture, or none")
-    sheet, network = make_demo(pictures, output, threads=threads, run=run, save=_save, say=_say)
+    choose_threads(threads)
+    sheet, network = make_demo(pictures, output, weights, run=run, say=say)
     click.echo(f"{sheet}\nnetwork: {network}")
     return 0
 
@@ -177,14 +195,12 @@ def verify(as_json: bool, weights: str, threads: int | None) -> int:
 
     Each line: claim, where it stands, measured, tolerance, verdict. Exit code 1 if a line fails; times never do.
     """
-    from .threads import choose_threads
-
     choose_threads(threads)
     from .record import describe_machine
     from .verify import verify as lines_of
 
     lines = []
-    for line in lines_of(weights, notify=_say):
+    for line in lines_of(weights, notify=say):
         lines.append(line)
         if not as_json:
             tolerance = "" if line.tolerance is None else f"{line.tolerance:.0e}"
@@ -202,7 +218,6 @@ def verify(as_json: bool, weights: str, threads: int | None) -> int:
 def versions() -> None:
     """Print the versions of what a result depends on; fails in one line where MXNet cannot be loaded."""
     from . import _mxnet  # noqa: F401 - the import is the check
-    from .progress import machine_lines
     from .record import describe_machine
 
     click.echo("\n".join(machine_lines(describe_machine())))
@@ -210,13 +225,36 @@ def versions() -> None:
 
 def require_output(path: Path, long_edge: int) -> None:
     """InputError unless a picture and its record can be written at `path`; before the first iteration."""
-    from model_zoo.files import require_writable
-
     from .images import require_format
 
     require_format(path, long_edge)
     for each in (path, record_path(path)):
         require_writable(each)
+
+
+def _long_edge(config: TransferConfig) -> int:
+    """Of the picture that a run makes: without a content picture it has the style's size."""
+    return config.style_size or config.size if config.alpha == 0 else config.size
+
+
+def require_apart(output: Path, files: Mapping[str, str | os.PathLike | None]) -> None:
+    """InputError where the picture or its record would be written over one of `files`, {what it is: its path}."""
+    for what, path in files.items():
+        for target in (output, record_path(output)):
+            if path is not None and _is_same(target, path):
+                raise InputError(f"cannot write {target}: it is {what}; choose another output")
+
+
+def _is_same(one: str | os.PathLike, other: str | os.PathLike) -> bool:
+    """Whether both are one file, or would be if they were there."""
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def snapshot_path(picture: Path, iteration: int) -> Path:
+    """OUT.png -> OUT.00100.png."""
+    return picture.with_suffix(f".{iteration:05d}{picture.suffix}")
 
 
 def record_path(picture: Path) -> Path:
@@ -238,51 +276,43 @@ def run(
     quiet: bool = False,
     verbose: bool = False,
 ) -> Result:
-    """One transfer with a progress line; the first Ctrl-C or SIGTERM ends it after the iteration in hand."""
+    """One transfer with a progress line, saved at `output` if that is given; see Interruption for Ctrl-C."""
     from .images import save_picture
-    from .progress import ProgressLine
     from .record import picture_text
     from .stylization import transfer as make
 
     line = ProgressLine(sys.stderr, config.iterations, verbose)
-    tell = _Details() if verbose else _nothing
-    stopped: list[int] = []
+    details = _Details(verbose=True) if verbose else _nothing
     network: dict[str, Any] = {}  # filled when the iterations begin
 
-    def on_signal(number: int, frame: Any) -> None:
-        if stopped or not network:
-            raise KeyboardInterrupt
-        stopped.append(number)
-
     def on_balance(setting: Setting, balance: Balance) -> None:
-        tell(setting, balance)
+        details(setting, balance)
         network.update(setting.network)
+        interruption.begin()
 
     def on_iterate(progress: Progress) -> None:
         if not quiet:
             line.show(progress)
         if snapshot_every and output is not None and progress.iteration % snapshot_every == 0:
-            snapshot = output.with_suffix(f".{progress.iteration:05d}{output.suffix}")
             text = picture_text({"weights": network, "iterations": progress.iteration})
-            save_picture(snapshot, progress.image(), text)
-        if stopped:
-            raise KeyboardInterrupt
+            save_picture(snapshot_path(output, progress.iteration), progress.image(), text)
+        interruption.after_iteration()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return make(
-            content, style, config, on_balance=on_balance, on_iterate=on_iterate, checkpoint_path=checkpoint,
-            device=device, threads=threads, weights=weights, notify=_nothing if quiet else _say, command=sys.argv,
-        )  # fmt: skip
-    finally:
-        line.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with Interruption() as interruption:
+        try:
+            result = make(
+                content, style, config, on_balance=on_balance, on_iterate=on_iterate, on_end=interruption.end,
+                checkpoint_path=checkpoint, device=device, threads=threads, weights=weights,
+                notify=_nothing if quiet else say, command=sys.argv,
+            )  # fmt: skip
+        finally:
+            line.close()
+        if output is not None:
+            _save(output, result)
+    return result
 
 
 def _save(output: Path, result: Result) -> None:
-    from model_zoo.files import write_json
-
     from .images import save_picture
     from .record import picture_text
 
@@ -293,15 +323,11 @@ def _save(output: Path, result: Result) -> None:
 def _report(output: Path, result: Result) -> None:
     record = result.record
     weights = record["weights"]
-    _say(f"{result.outcome.value} after {record['iterations']} iterations: {result.outcome.remedy}")
-    _say(f"network: {weights['kind']} ({weights['name']}, sha256 {weights['sha256'][:12]})")
+    say(f"{result.outcome.value} after {record['iterations']} iterations: {result.outcome.remedy}")
+    say(network_line(weights))
     for note in (*weights["notes"], *record["notes"]):
-        _say(f"note: {note}")
-    _say(f"wrote {output} and {record_path(output)}")
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+        say(f"note: {note}")
+    say(f"wrote {output} and {record_path(output)}")
 
 
 def _nothing(*what: Any) -> None:
@@ -309,15 +335,20 @@ def _nothing(*what: Any) -> None:
 
 
 class _Details:
-    """Says what a run starts from; for the balances of one setting after another, the machine and the setting once."""
+    """Says which network is used, and where `verbose` the machine and all that a run starts from; for the balances of
+    one setting after another, what they have in common once."""
 
-    def __init__(self) -> None:
+    def __init__(self, verbose: bool) -> None:
+        self._verbose = verbose
         self._said: list[str] = []
 
     def __call__(self, setting: Setting, balance: Balance) -> None:
-        from .progress import balance_lines, machine_lines, setting_lines
         from .record import describe_machine
 
-        common = [*machine_lines(describe_machine()), *setting_lines(setting)]
-        _say("\n".join((common if common != self._said else []) + balance_lines(balance)))
+        common, own = [network_line(setting.network)], []
+        if self._verbose:
+            common = [*machine_lines(describe_machine()), *setting_lines(setting)]
+            own = balance_lines(balance)
+        if lines := (common if common != self._said else []) + own:
+            say("\n".join(lines))
         self._said = common

@@ -29,17 +29,16 @@ came out as a stripe of start colour. So the demo trims the content picture."""
 def make_demo(
     pictures: tuple[str, ...],
     folder: Path,
+    network: str,
     *,
-    threads: int | None,
     run: Callable[..., Any],
-    save: Callable[[Path, Any], None],
     say: Callable[[str], None],
 ) -> tuple[Path, str]:
     """Stylise the two `pictures` (content, style; none: the first procedural pair) by each method into `folder`.
 
     The content picture is scaled to the demo's size, trimmed to multiples of STRIDE and written there first.
 
-    run, save: the command line's way to make and to write one picture.
+    network: what model_zoo.load calls it. run: the command line's way to make one picture and to save it.
     Returns the path of the sheet, demo.png, and the network's name. Raises KeyboardInterrupt where a run was
     interrupted: its picture is kept, and there is no sheet.
     """
@@ -53,12 +52,13 @@ def make_demo(
     content = str(folder / f"content-{size}.png")
     save_picture(content, trimmed)
     cells = [("content", trimmed), ("style", resize(read_picture(style).pixels, size))]
-    weights = model_zoo.load(notify=say)
+    weights = model_zoo.load(network, notify=say)
     for method in METHODS:
         say(f"{method}:")
         config = TransferConfig(method=(method,), **SETTINGS)
-        result = run(content, style, config, threads=threads, weights=weights)
-        save(folder / f"{method}.png", result)
+        result = run(content, style, config, folder / f"{method}.png", weights=weights)
+        if result.outcome is Outcome.DIVERGED:
+            say(f"{result.outcome.value}: {result.outcome.remedy}")
         if result.outcome is Outcome.INTERRUPTED:
             raise KeyboardInterrupt
         cells.append((method, result.image))

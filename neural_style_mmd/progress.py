@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from shutil import get_terminal_size
 from time import monotonic
@@ -30,10 +32,14 @@ def machine_lines(machine: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def network_line(network: Mapping[str, Any]) -> str:
+    """Which network it is, of a record's "weights"."""
+    return f"network: {network['kind']} ({network['name']}, sha256 {network['sha256'][:12]})"
+
+
 def setting_lines(setting: Setting) -> list[str]:
     """The network, and each picture's size as it was read and as it is used."""
-    network = setting.network
-    lines = [f"network: {network['kind']} ({network['name']}, sha256 {network['sha256'][:12]}), {network['origin']}"]
+    lines = [f"{network_line(setting.network)}, {setting.network['origin']}"]
     for name, entry in setting.inputs.items():
         shape = setting.style_shape if name == "style" else setting.objective.shape
         size = " x ".join(map(str, entry["size"]))
@@ -80,6 +86,23 @@ def describe(progress: Progress, iterations: int, verbose: bool = False, columns
     return next(line for line in lines if len(line) < columns)
 
 
+def tell(stream: TextIO, text: str) -> None:
+    """Write `text` at once. Where nobody reads any more, as after `2>&1 | head`, the work goes on unheard."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        # What is left in the buffer would fail once more as Python ends, and be its exit code.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def say(text: str) -> None:
+    """A line for a person, on standard error."""
+    tell(sys.stderr, text + "\n")
+
+
 class ProgressLine:
     """Writes `describe` of each iterate to a stream; where `verbose`, a line of its own for every iterate."""
 
@@ -94,15 +117,14 @@ class ProgressLine:
         last = progress.iteration == self._iterations
         if self._live:
             columns = get_terminal_size().columns  # a line that wraps cannot be written over
-            self._stream.write("\r" + describe(progress, self._iterations, columns=columns) + "\x1b[K")
+            tell(self._stream, "\r" + describe(progress, self._iterations, columns=columns) + "\x1b[K")
             self._open = True
         elif last or self._verbose or monotonic() - self._shown_at >= PLAIN_INTERVAL:
-            self._stream.write(describe(progress, self._iterations, self._verbose) + "\n")
+            tell(self._stream, describe(progress, self._iterations, self._verbose) + "\n")
             self._shown_at = monotonic()
-        self._stream.flush()
 
     def close(self) -> None:
         """Ends a live line."""
         if self._open:
-            self._stream.write("\n")
+            tell(self._stream, "\n")
             self._open = False

@@ -30,7 +30,7 @@ NUMERICS_VERSION = 32
 SURROGATE_NOTICE = "surrogate network, not a reproduction"
 
 _PACKAGES = ("neural-style-mmd", "mxnet", "numpy", "scipy", "pillow")
-_ENVIRONMENT_PREFIXES = ("OMP_", "MXNET_", "DNNL_", "OPENBLAS_")
+_ENVIRONMENT_PREFIXES = ("OMP_", "MXNET_", "DNNL_", "OPENBLAS_", "NNVM_", "DMLC_")
 
 
 def pixels_sha256(pixels: np.ndarray) -> str:

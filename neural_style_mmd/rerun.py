@@ -9,8 +9,10 @@ from typing import Any
 
 from model_zoo.errors import InputError
 from model_zoo.files import file_hash
+from model_zoo.weights import Weights
 
-from .config import TransferConfig
+from .config import BF16, TransferConfig
+from .precision import precision_of, rule
 from .record import SCHEMA, describe_machine
 from .stylization import Result
 
@@ -25,12 +27,16 @@ class RecordedRun:
     threads: int | None
     record: dict[str, Any]
 
+    def other_network(self, weights: Weights) -> str | None:
+        """Why a run with these cannot be compared, in one line; None where they are those of the record."""
+        for key in ("kind", "sha256"):
+            then, now = self.record["weights"][key], getattr(weights, key)
+            if then != now:
+                return f"the pixels cannot be compared: the weights were {key} {then}, now {now}"
+        return None
+
     def compare(self, result: Result) -> tuple[str, bool]:
         """A verdict in one line, and whether the pixels are the same."""
-        for key in ("kind", "sha256"):
-            then, now = self.record["weights"][key], result.record["weights"][key]
-            if then != now:
-                return f"the pixels cannot be compared: the weights were {key} {then}, now {now}", False
         if result.record["output"]["pixels_sha256"] == self.record["output"]["pixels_sha256"]:
             return "the pixels match", True
         here = describe_machine()
@@ -39,6 +45,7 @@ class RecordedRun:
             for key in ("cpu", "threads", "versions", "numerics_version")
             if self.record[key] != here[key]
         ]
+        others += self.record["notes"]  # such as where it was resumed on another machine
         return "the pixels differ" + (f" (then: {'; '.join(others)})" if others else " on the same machine"), False
 
 
@@ -53,9 +60,9 @@ def recorded_run(path: Path) -> RecordedRun:
             raise InputError(f"{path}: the run ended before its first iteration; there is nothing to repeat")
         inputs = {name: _unchanged(name, entry) for name, entry in record["inputs"].items()}
         config = TransferConfig.from_dict(record["config"])
-        # However the run ended, it made this many iterations, and no clock decides now.
-        config = replace(config, iterations=record["iterations"], time_limit=0.0, horizon=config.rate_horizon)
-        return RecordedRun(inputs.get("content"), inputs["style"], config, record["threads"], record)
+        return RecordedRun(
+            inputs.get("content"), inputs["style"], _as_it_ran(config, record), record["threads"], record
+        )
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -65,6 +72,8 @@ def recorded_run(path: Path) -> RecordedRun:
 _NEEDED: tuple[tuple[tuple[str, ...], type | tuple[type, ...]], ...] = (
     (("iterations",), int),
     (("threads",), (int, type(None))),
+    (("trace",), list),
+    (("notes",), list),
     (("output", "pixels_sha256"), str),
     (("weights", "kind"), str),
     (("weights", "sha256"), str),
@@ -83,6 +92,27 @@ def _check_types(record: dict[str, Any]) -> None:
             value = value[key]
         if not isinstance(value, kind):
             raise TypeError(f"{'.'.join(keys)} is {value!r}")
+
+
+def _as_it_ran(config: TransferConfig, record: dict[str, Any]) -> TransferConfig:
+    """The setting that makes as many iterations as the run did, however it ended: no clock and no change decides now.
+
+    InputError where none makes as many of them in bf16.
+    """
+    count, trace = record["iterations"], record["trace"]
+    again = replace(config, iterations=count, time_limit=0.0, horizon=config.rate_horizon)
+    at_the_limit = replace(again, stop_change=0.0)
+    if config.precision != BF16:
+        return at_the_limit
+    in_bf16 = [precision_of(entry) for entry in trace].count(BF16)
+    if in_bf16 == rule(BF16, at_the_limit, []).iterations:
+        return at_the_limit
+    if in_bf16 and trace[in_bf16 - 1]["change"] < config.stop_change:  # so it ends there again
+        return again
+    raise InputError(
+        f"the first {in_bf16} of the run's {count} iterations were in bf16, which no run from the start repeats; "
+        "a run in bf16 can be repeated if it was neither ended nor prolonged by hand or by the clock"
+    )
 
 
 def _unchanged(name: str, entry: dict[str, Any]) -> str:

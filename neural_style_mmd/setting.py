@@ -86,20 +86,21 @@ def prepare(
     """Read, check and measure everything; InputError for what cannot be used. The targets that are in targets_folder
     already are not measured again, see Objective."""
     require_precision(config, device)
-    inputs = read_inputs(content, style, config)
-    for name, (picture, _) in inputs.items():
-        for note in picture.notes:
-            notify(f"{name}: {note}")
+    inputs = read_inputs(content, style, config, notify)
     return bind(inputs, config, load_network(config, threads, notify, weights), device, targets_folder)
 
 
-def read_inputs(content: Source | None, style: Source, config: TransferConfig) -> Inputs:
-    """The pictures "content", "style" and "init", those that there are."""
+def read_inputs(content: Source | None, style: Source, config: TransferConfig, notify: Callable[[str], None]) -> Inputs:
+    """The pictures "content", "style" and "init", those that there are; what reading them chose is said."""
     if (content is None) != (config.alpha == 0):
         what = "no content picture is given, but alpha" if content is None else "a content picture is given, but alpha"
         raise InputError(f"{what} is {config.alpha:g}; alpha 0 goes without a content picture, any other with one")
     sources = {"content": content, "style": style, "init": _init_file(config)}
-    return {name: (read_picture(source), _path(source)) for name, source in sources.items() if source is not None}
+    inputs = {name: (read_picture(source), _path(source)) for name, source in sources.items() if source is not None}
+    for name, (picture, _) in inputs.items():
+        for note in picture.notes:
+            notify(f"{name}: {note}")
+    return inputs
 
 
 def load_network(
@@ -143,8 +144,8 @@ def with_absolute_paths(config: TransferConfig) -> TransferConfig:
     """`config` with the files that it names, `init` and `weights`, as absolute paths: a record is read elsewhere."""
     if (init := _init_file(config)) is not None:
         config = replace(config, init=os.path.abspath(init))
-    path = Path(os.path.expanduser(config.weights))
-    if config.weights not in _NETWORK_NAMES and path.exists():  # the order in which model_zoo.load looks
+    path = os.path.expanduser(config.weights)
+    if config.weights not in _NETWORK_NAMES and os.path.exists(path):  # the order in which model_zoo.load looks
         config = replace(config, weights=os.path.abspath(path))
     return config
 

@@ -69,6 +69,7 @@ def transfer(
     *,
     on_balance: OnBalance | None = None,
     on_iterate: Callable[[Progress], None] | None = None,
+    on_end: Callable[[], None] = lambda: None,
     checkpoint_path: str | os.PathLike | None = None,
     checkpoint_every: float = checkpoint.INTERVAL,
     targets_folder: str | os.PathLike | None = None,
@@ -85,8 +86,10 @@ def transfer(
     on_balance: called with the setting and its balance, once and before the first iteration.
     on_iterate: called after each update. If it raises KeyboardInterrupt, or the user presses Ctrl-C, the run ends with
         outcome "interrupted" and the last whole picture.
+    on_end: called once, after the last iteration and before the picture is finished and its objective measured.
     checkpoint_path: where the run's state is kept; if the file is there, the run goes on from it.
-    checkpoint_every: it is written after the first iteration that ends so many seconds after the last writing.
+    checkpoint_every: it is written after the first iteration that ends so many seconds after the last writing. Where
+        it cannot be written `notify` and the record say so, and the run goes on.
     targets_folder: where the targets are kept for other runs on the same pictures, with the bits that this one would
         measure; nobody removes what lies there.
     weights: the network, where it is loaded already; otherwise config.weights says which.
@@ -94,18 +97,20 @@ def transfer(
     Raises InputError for anything that cannot be used, before the first iteration.
     """
     config = with_absolute_paths(config or TransferConfig())
+    if checkpoint_path is not None:
+        require_writable(Path(checkpoint_path))
     setting = prepare(
         content, style, config, weights=weights, device=device, threads=threads, notify=notify,
         targets_folder=None if targets_folder is None else Path(targets_folder),
     )  # fmt: skip
-    if checkpoint_path is not None:
-        require_writable(Path(checkpoint_path))
     path = Path(checkpoint_path) if checkpoint_path is not None else None
     run = _Run(setting, checkpoint.Checkpointer(path, checkpoint_every), path, on_iterate, notify)
     if on_balance is not None:
         on_balance(setting, run.balance)
     outcome = run.until_it_ends()
-    return Result(run.image(), run.record(outcome, command), outcome)
+    on_end()
+    image = run.image()
+    return Result(image, run.record(outcome, command, image), outcome)
 
 
 def calibrate(
@@ -128,7 +133,7 @@ def calibrate(
     if config.alpha == 0:
         raise InputError("alpha is 0: without a content loss there is nothing to balance; give alpha 1")
     alone = {name: replace(config, method=(name,), fusion=(), beta_prime=(), balance="measured") for name in methods}
-    inputs = read_inputs(content, style, config)
+    inputs = read_inputs(content, style, config, notify)
     weights = load_network(config, threads, notify)
 
     def measure(config: TransferConfig) -> calibration.Balance:
@@ -152,7 +157,7 @@ class _Run:
     ) -> None:
         from .optimizers import State
 
-        self._setting, self._on_iterate, self._path = setting, on_iterate, path
+        self._setting, self._on_iterate, self._notify = setting, on_iterate, notify
         self._checkpointer = checkpointer
         self._outcome: Outcome | None = None
         self._trace: list[dict[str, Any]] = []
@@ -178,7 +183,7 @@ class _Run:
             self._outcome = Outcome.DIVERGED
         except KeyboardInterrupt:
             self._outcome = Outcome.INTERRUPTED
-        self._checkpointer.write()
+        self._keep_checkpoint(self._checkpointer.write)
         return self._outcome or Outcome.SMALL_CHANGE  # the optimizer ended by itself
 
     def _iterate_in(self, each: str) -> None:
@@ -202,7 +207,7 @@ class _Run:
     def image(self) -> np.ndarray:
         return self._setting.picture(self._x)
 
-    def record(self, outcome: Outcome, command: Sequence[str] | None) -> dict[str, Any]:
+    def record(self, outcome: Outcome, command: Sequence[str] | None, image: np.ndarray) -> dict[str, Any]:
         setting = self._setting
         setting.objective.use(FLOAT32)
         final = setting.objective.terms_at(self._x)
@@ -223,7 +228,7 @@ class _Run:
             seconds=self._seconds(),
             seed=setting.config.seed,
             notes=self._notes,
-            output={"size": [self._x.shape[3], self._x.shape[2]], "pixels_sha256": record.pixels_sha256(self.image())},
+            output={"size": [self._x.shape[3], self._x.shape[2]], "pixels_sha256": record.pixels_sha256(image)},
         )
 
     def _evaluate(self, x: np.ndarray, draw: int):
@@ -254,12 +259,22 @@ class _Run:
                 **({} if config.precision == FLOAT32 else {"precision": self._setting.objective.precision}),
             }
         )
-        self._checkpointer.offer(iterate.state, self._about)
+        self._keep_checkpoint(lambda: self._checkpointer.offer(iterate.state, self._about))
         last = self._trace[-1]
         self._outcome = self._judge(last)
         if self._on_iterate is not None:
             self._on_iterate(Progress(image=self.image, x=self._x, summands=summands, **_shown(last)))
         return self._outcome is not None
+
+    def _keep_checkpoint(self, write: Callable[[], None]) -> None:
+        """A disk that refuses the checkpoint costs the checkpoint, not the picture."""
+        try:
+            write()
+        except InputError as error:
+            note = f"{error}; the run went on without"
+            if note not in self._notes:
+                self._notes.append(note)
+                self._notify(f"warning: {note}")
 
     def _seconds(self) -> float:
         return self._seconds_before + monotonic() - self._began
@@ -290,13 +305,7 @@ class _Run:
         mine, theirs = self._identity(), run["identity"]
         for key in mine:
             if mine[key] != theirs.get(key):
-                detail = key
-                if key == "config":
-                    detail = next(name for name in mine[key] if mine[key][name] != theirs[key].get(name))
-                raise InputError(
-                    f"{path} is the checkpoint of another run: its {detail} differs; remove it, name another, "
-                    "or repeat the same command"
-                )
+                raise InputError(f"{path} is the checkpoint of another run: {_difference(key, mine, theirs)}")
         if state.x.shape != self._state.x.shape:
             raise InputError(
                 f"{path}: its picture has shape {state.x.shape}, expected {self._state.x.shape}; remove it"
@@ -311,6 +320,18 @@ class _Run:
                     f"resumed at iteration {state.iteration} with another {key} "
                     f"({run['machine'].get(key)}, now {here[key]}): not the bits of an uninterrupted run"
                 )
+
+
+def _difference(key: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """How two identities differ in `key`, and what to do."""
+    remedy = "remove it, name another, or repeat the same command"
+    if key != "config":
+        return f"its {key} differs; {remedy}"
+    here, there = mine[key], theirs[key]
+    name = next(name for name in here | there if here.get(name) != there.get(name))
+    if name == "horizon":
+        remedy = f"give --horizon {there.get(name)} to go on with it"
+    return f"its {name} differs ({there.get(name, 'a file')}, now {here.get(name, 'a file')}); {remedy}"
 
 
 def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import SMALL, invoke
 from PIL import Image
 
 import model_zoo
@@ -84,6 +85,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for path, pixels in zip(paths, (content, style), strict=True):
         Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
     return paths
+
+
+@pytest.fixture
+def transfer(pictures, tmp_path, small_network):
+    """Runs `transfer CONTENT STYLE -o out.png` with small settings, six iterations unless told."""
+
+    def run(*options, output="out.png", sources=pictures):
+        return invoke("transfer", *sources, "-o", tmp_path / output, *SMALL, "--iterations", "6", *options)
+
+    return run
 
 
 @pytest.fixture

@@ -174,6 +174,34 @@ def test_going_on_with_other_threads_is_noted(pictures, tmp_path, monkeypatch):
     assert len(notes) == 1 and "another threads" in notes[0] and "iteration 2" in notes[0]
 
 
+def test_a_start_from_a_file_is_another_run_than_one_from_noise(pictures, tmp_path):
+    run(pictures, tmp_path / "c", until=2)
+    with pytest.raises(InputError, match=r"checkpoint of another run: its init differs \(noise, now a file\)"):
+        run(pictures, tmp_path / "c", init=str(pictures[1]))
+    run(pictures, tmp_path / "d", until=2, init=str(pictures[1]))
+    with pytest.raises(InputError, match=r"its init differs \(a file, now noise\)"):
+        run(pictures, tmp_path / "d")
+
+
+def test_what_differs_is_shown_with_both_values(pictures, tmp_path):
+    run(pictures, tmp_path / "c", until=2)
+    with pytest.raises(InputError, match=r"its gamma differs \(1.0, now 2.0\)"):
+        run(pictures, tmp_path / "c", gamma=2.0)
+
+
+def test_a_disk_that_refuses_the_checkpoint_does_not_cost_the_picture(pictures, tmp_path, monkeypatch):
+    def full(path, arrays):
+        raise OSError(28, "No space left on device")
+
+    said = []
+    monkeypatch.setattr(checkpoint.arrays_file, "save", full)
+    options = {"checkpoint_path": tmp_path / "c", "checkpoint_every": 0.0, "notify": said.append}
+    result = transfer(*pictures, small_config(), **options)
+    assert_same(result, run(pictures))
+    (note,) = result.record["notes"]
+    assert "No space left on device" in note and f"warning: {note}" in said
+
+
 # Hostile files
 
 

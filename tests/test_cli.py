@@ -1,59 +1,23 @@
 """The command line: options from the configuration, errors in one line, exit codes 0, 2, 3 and 130, a record beside
 every picture."""
 
+import errno
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command_line import SMALL, assert_one_line_error, invoke, pixels, record_of
 from PIL import Image
 
-from neural_style_mmd.cli import cli
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.progress import ProgressLine, describe
-from neural_style_mmd.setting import with_absolute_paths
 from neural_style_mmd.stylization import Progress
-
-SMALL = ["--layers", "relu1_1,relu2_1", "--content-layer", "relu2_1", "--size", "32", "--stop-change", "0"]
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(cli, [str(each) for each in arguments])
-
-
-@pytest.fixture
-def transfer(pictures, tmp_path, small_network):
-    """Runs `transfer CONTENT STYLE -o out.png` with small settings, six iterations unless told."""
-
-    def run(*options, output="out.png", sources=pictures):
-        return invoke("transfer", *sources, "-o", tmp_path / output, *SMALL, "--iterations", "6", *options)
-
-    return run
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-def record_of(path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def assert_one_line_error(result, *words):
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
-    for word in words:
-        assert word in result.stderr
-
 
 # transfer
 
@@ -214,6 +178,71 @@ def test_an_unknown_command_and_none():
     assert invoke().exit_code == 2
 
 
+def test_an_output_over_an_input_or_over_the_checkpoint_is_refused(transfer, pictures, tmp_path, monkeypatch):
+    """Also by another name of the file, and where it is the record that would lie there."""
+    own = [tmp_path / path.name for path in pictures]
+    for path, picture in zip(own, pictures, strict=True):
+        path.write_bytes(picture.read_bytes())
+    (tmp_path / "link.png").symlink_to(own[0])
+    monkeypatch.setattr("model_zoo.load", lambda name, **options: pytest.fail("the network is loaded"))
+    for output, options, what in (
+        ("content.png", (), "the content picture"),
+        ("link.png", (), "the content picture"),
+        ("style.png", (), "the style picture"),
+        ("o.png", ("--init", tmp_path / "o.png"), "--init"),
+        ("o.png", ("--weights", tmp_path / "o.png.json"), "--weights"),
+        ("o.png", ("--checkpoint", tmp_path / "o.png"), "--checkpoint"),
+        ("o.png", ("--checkpoint", tmp_path / "x" / ".." / "o.png.json"), "--checkpoint"),
+    ):
+        assert_one_line_error(transfer(*options, output=output, sources=own), f"it is {what}")
+    assert [path.read_bytes() for path in own] == [picture.read_bytes() for picture in pictures]
+
+
+@pytest.mark.parametrize("length", [251, 255, 256, 4000])
+def test_a_name_too_long_for_the_picture_or_its_record_is_refused_before_the_run(length, transfer, monkeypatch):
+    monkeypatch.setattr("model_zoo.load", lambda name, **options: pytest.fail("the network is loaded"))
+    assert_one_line_error(transfer(output="x" * (length - 4) + ".png"), "name too long")
+
+
+def test_a_snapshots_name_too_long_is_refused_before_the_run(transfer, monkeypatch):
+    name = "x" * 246 + ".png"  # 250 bytes: with .json there is room, not with .00006
+    monkeypatch.setattr("model_zoo.load", lambda name, **options: pytest.fail("the network is loaded"))
+    assert_one_line_error(transfer("--snapshot-every", "2", output=name), "name too long")
+
+
+def test_a_name_of_the_longest_letters_is_written(transfer, tmp_path):
+    name = "\U0001f3a8" * 60 + ".png"  # 244 bytes
+    assert transfer(output=name).exit_code == 0
+    assert (tmp_path / name).is_file() and (tmp_path / f"{name}.json").is_file()
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_line(transfer, pictures, tmp_path, monkeypatch):
+    """As for an ordinary user, who the tests need not be."""
+    closed, stat = tmp_path / "closed", os.stat
+
+    def guarded(path, *arguments, **options):
+        if str(path).startswith(f"{closed}{os.sep}"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    closed.mkdir()
+    monkeypatch.setattr(os, "stat", guarded)
+    assert_one_line_error(transfer(output="closed/out.png"), "closed/out.png", "Permission denied")
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "stat", guarded)
+    out = tmp_path / "out.png"
+    done = invoke("transfer", *pictures, "-o", out, *SMALL, "--weights", closed / "x.npz")
+    assert_one_line_error(done, "closed/x.npz", "Permission denied")
+
+
+def test_a_name_that_is_not_utf8_is_stored_and_found_again(transfer, pictures, tmp_path):
+    content = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    Path(content).write_bytes(pictures[0].read_bytes())
+    assert transfer(sources=(content, pictures[1])).exit_code == 0
+    assert record_of(tmp_path / "out.png.json")["inputs"]["content"]["path"] == content
+    assert invoke("rerun", tmp_path / "out.png.json").stdout == "the pixels match\n"
+
+
 # calibrate
 
 
@@ -233,105 +262,17 @@ def test_calibrate_gives_norms_and_beta_prime_of_every_method(pictures, small_ne
         assert f"{balance['beta_prime'][method]:.6g}" in line.split()
 
 
+def test_calibrate_says_which_network_and_how_a_picture_was_read(pictures, small_network, tmp_path):
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    said = invoke("calibrate", pictures[0], tmp_path / "moving.gif", *SMALL, "--method", "linear").stderr.splitlines()
+    assert "style: first of 2 frames" in said
+    assert f"network: unverified (small, sha256 {small_network.sha256[:12]})" in said
+
+
 def test_calibrate_of_named_methods_only(pictures, small_network):
     result = invoke("calibrate", *pictures, *SMALL, "--method", "bn,poly", "--json", "--quiet")
     assert list(json.loads(result.stdout)) == ["bn", "poly"] and result.stderr == ""
-
-
-# rerun
-
-
-def test_rerun_says_that_the_pixels_match(transfer, tmp_path):
-    transfer("--method", "gaussian", "--seed", "3")
-    result = invoke("rerun", tmp_path / "out.png.json", "-o", tmp_path / "again.png", "--quiet")
-    assert (result.exit_code, result.stdout) == (0, "the pixels match\n")
-    np.testing.assert_array_equal(pixels(tmp_path / "again.png"), pixels(tmp_path / "out.png"))
-
-
-def test_rerun_of_a_run_that_a_small_change_or_the_clock_ended(transfer, tmp_path):
-    early = ("--stop-change", "0.3", "--iterations", "99")
-    schedule = (*early, "--optimizer", "preconditioned-nag")  # whose rate depends on the iterations that were meant
-    for options in (early, schedule, ("--time-limit", "1e-6"), ("--init", "content")):
-        transfer(*options)
-        assert "match" in invoke("rerun", tmp_path / "out.png.json").stdout
-
-
-def test_rerun_from_another_folder(transfer, tmp_path, pictures, monkeypatch):
-    monkeypatch.chdir(pictures[0].parent)
-    assert transfer("--init", "style.png", sources=("content.png", "style.png")).exit_code == 0
-    monkeypatch.chdir(tmp_path)
-    assert record_of(tmp_path / "out.png.json")["config"]["init"] == str(pictures[1])
-    assert invoke("rerun", "out.png.json").stdout == "the pixels match\n"
-
-
-def test_rerun_from_another_folder_finds_the_weights(pictures, network_file, tmp_path, monkeypatch):
-    monkeypatch.chdir(network_file.parent)
-    (tmp_path / "surrogate").touch()  # a name of model_zoo.load is never a file
-    options = [*SMALL, "--iterations", "2", "--quiet"]
-    out = tmp_path / "out.png"
-    assert invoke("transfer", *pictures, "-o", out, *options, "--weights", network_file.name).exit_code == 0
-    monkeypatch.chdir(tmp_path)
-    assert record_of(tmp_path / "out.png.json")["config"]["weights"] == str(network_file)
-    assert invoke("rerun", "out.png.json").stdout == "the pixels match\n"
-    assert with_absolute_paths(TransferConfig(weights="surrogate")).weights == "surrogate"
-    assert with_absolute_paths(TransferConfig(weights="vgg19.params")).weights == "vgg19.params"  # the manifest's
-
-
-def test_rerun_says_that_the_pixels_differ(transfer, tmp_path):
-    transfer()
-    path = tmp_path / "out.png.json"
-    record = record_of(path)
-    record["output"]["pixels_sha256"] = "0" * 64
-    path.write_text(json.dumps(record))
-    result = invoke("rerun", path, "--quiet")
-    assert result.exit_code == 1 and result.stdout.startswith("the pixels differ")
-
-
-def test_rerun_with_other_weights_does_not_compare(transfer, tmp_path, network, monkeypatch):
-    transfer()
-    doubled = {name: 2 * array for name, array in network.parameters.items()}
-    other = replace(network, parameters=doubled, sha256="")
-    monkeypatch.setattr("model_zoo.load", lambda name, **options: other)
-    result = invoke("rerun", tmp_path / "out.png.json")
-    assert result.exit_code == 1 and "cannot be compared" in result.stdout
-
-
-def test_rerun_of_changed_or_missing_inputs_is_an_error(transfer, tmp_path, pictures):
-    own = []
-    for path in pictures:
-        own.append(tmp_path / path.name)
-        own[-1].write_bytes(path.read_bytes())
-    transfer(sources=own)
-    own[1].write_bytes(pictures[0].read_bytes())
-    assert_one_line_error(invoke("rerun", tmp_path / "out.png.json"), "style", "has changed")
-    own[1].unlink()
-    assert_one_line_error(invoke("rerun", tmp_path / "out.png.json"), "style", "not there")
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"schema": 99}', '{"schema": 1}', "\x00\xff", "no json"])
-def test_rerun_of_something_else_is_one_line(text, tmp_path):
-    path = tmp_path / "record.json"
-    path.write_bytes(text.encode("latin-1"))
-    assert_one_line_error(invoke("rerun", path), "record.json")
-
-
-def test_rerun_of_a_record_with_a_wrong_value_is_one_line(transfer, tmp_path):
-    transfer()
-    path = tmp_path / "out.png.json"
-    good = record_of(path)
-    for change in (
-        {"config": good["config"] | {"gamma": "x"}},
-        {"config": good["config"] | {"gama": 1}},
-        {"config": 3},
-        {"iterations": "many"},
-        {"iterations": 0},
-        {"inputs": []},
-        {"threads": "two"},
-        {"output": {}},
-        {"cpu": None},
-    ):
-        path.write_text(json.dumps(good | change))
-        assert_one_line_error(invoke("rerun", path))
 
 
 # --help
@@ -368,72 +309,6 @@ def test_help_imports_neither_mxnet_nor_numpy():
 def test_the_module_is_the_same_program():
     out = subprocess.check_output([sys.executable, "-m", "neural_style_mmd", "--version"], timeout=60, text=True)
     assert out.startswith("python -m neural_style_mmd, version ")
-
-
-# Ctrl-C
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_after_the_iteration_in_hand(number, pictures, network_file, tmp_path):
-    out = tmp_path / "out.png"
-    command = [
-        *(sys.executable, "-m", "neural_style_mmd", "transfer", *map(str, pictures), "-o", str(out), *SMALL),
-        *("--iterations", "1000000", "--weights", str(network_file), "--checkpoint", str(tmp_path / "c")),
-    ]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
-    ) as run:
-        try:
-            lines = iter(run.stderr.readline, "")
-            assert any(line.startswith("iteration ") for line in lines)
-            time.sleep(0.3)
-            run.send_signal(number)
-            rest = run.stderr.read()
-            assert run.wait(timeout=60) == 130
-        finally:
-            run.kill()
-    assert "interrupted after" in rest and "Traceback" not in rest
-    record = record_of(tmp_path / "out.png.json")
-    assert record["outcome"] == "interrupted" and record["iterations"] == len(record["trace"]) >= 1
-    assert pixels(out).shape == (24, 32, 3)
-    assert (tmp_path / "c").is_file()
-
-
-def test_a_signal_before_the_first_iteration_says_that_nothing_is_written(transfer, tmp_path, monkeypatch):
-    monkeypatch.setattr("model_zoo.load", lambda name, **options: signal.raise_signal(signal.SIGINT))
-    result = transfer()
-    assert result.exit_code == 130 and list(tmp_path.iterdir()) == []
-    assert [line for line in result.stderr.splitlines() if f"{tmp_path / 'out.png'} is not written" in line]
-    assert "Traceback" not in result.stderr
-
-
-def test_a_signal_in_the_first_iteration_waits_for_its_end(transfer, tmp_path, monkeypatch):
-    from neural_style_mmd.objective import Objective
-
-    evaluate = Objective.evaluate
-
-    def interrupted(self, x, weights, draw=0):
-        if draw == 1:
-            signal.raise_signal(signal.SIGINT)
-        return evaluate(self, x, weights, draw)
-
-    monkeypatch.setattr(Objective, "evaluate", interrupted)
-    assert transfer().exit_code == 130
-    assert record_of(tmp_path / "out.png.json")["iterations"] == 1
-    assert (tmp_path / "out.png").is_file()
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_threads_are_those_asked_for_and_rerun_takes_them_from_the_record(threads, tmp_path, pictures, network_file):
-    out = tmp_path / "out.png"
-    variables = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    program = [sys.executable, "-m", "neural_style_mmd"]
-    options = ["--weights", str(network_file), "--iterations", "2", "--threads", str(threads), "--quiet"]
-    command = [*program, "transfer", *map(str, pictures), "-o", str(out), *SMALL, *options]
-    subprocess.run(command, check=True, env=variables, timeout=120)
-    assert record_of(tmp_path / "out.png.json")["threads"] == threads
-    again = [*program, "rerun", str(out) + ".json", "--quiet"]
-    assert subprocess.check_output(again, env=variables, timeout=120, text=True) == "the pixels match\n"
 
 
 # Progress

@@ -398,7 +398,7 @@ def test_a_checkpoint_with_another_horizon_is_refused_but_for_an_optimizer_witho
     path = tmp_path / "run.ckpt"
     choices = {"optimizer": "preconditioned-nag", "stop_change": 0.0}
     transfer(*pictures, small_config(**choices, iterations=3), weights=network, checkpoint_path=path)
-    with pytest.raises(InputError, match="checkpoint of another run: its horizon differs"):
+    with pytest.raises(InputError, match=r"of another run: its horizon differs \(3, now 4\); give --horizon 3"):
         transfer(*pictures, small_config(**choices, iterations=4), weights=network, checkpoint_path=path)
     path.unlink()
     for iterations in (3, 4):
