@@ -253,6 +253,20 @@ def test_one_section_at_a_small_size(tmp_path):
     assert re.search(r"^bn\+poly +\d", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("section", ["roofline", "stages", "sizes", "threads", "grid", "memory"])
+def test_each_section_measures_what_its_columns_show(section, tmp_path):
+    path = tmp_path / "bench.json"
+    options = "--width 128 --height 96 --rounds 1 --sizes 32,64 --method linear".split()
+    command = [sys.executable, "-m", "benchmarks", section, *options, "--json", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(path.read_text())["sections"][section]
+    assert "failed" not in result and "skipped" not in result
+    for column in SECTIONS[section].columns:
+        assert any(row.get(column.key) for row in result["rows"]), column.key
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
