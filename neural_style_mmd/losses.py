@@ -219,7 +219,8 @@ def style_loss(
 
     features: symbol (1, N, H, W) with N = channels and H W = positions.
     Its inputs are variables called `style.<name>.<layer>.<statistic>`: what style_statistics gives for the style
-    picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (n, 2), see draw_pairs, or of the shape `blocks`.
+    picture; for "gaussian" also `.pairs` and `.style_pairs`, int32 (positions // 2, 2), see draw_pairs, or of the
+    shape `blocks`.
     poly_c: the polynomial kernel's c. bandwidth: the Gaussian kernel's sigma^2 over the mean squared distance.
     blocks: of "gaussian", the shape of blocks.draw_blocks, for an estimate of the same MMD^2 that scatters less than
         the paper's, which None means.

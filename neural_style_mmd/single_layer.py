@@ -42,8 +42,8 @@ def discrepancy(
     method: "linear", "poly", "gaussian", "bn" or "gram" (Eq. 6, 9, 10, 11).
     preset: "paper" gives L_l of the equations; "release" the objective whose gradient the released code sends backward
         for --style-weight 1: its constant and its layer's scale are in it (presets.py).
-    pairs: for gaussian, two integer arrays (n, 2): positions of F, and of S. By default drawn with `seed` as the
-        transfer draws them. sigma^2 is held in the gradient.
+    pairs: for gaussian, two integer arrays (M // 2, 2): positions of F, and of S. By default drawn with `seed` as the
+        transfer draws them. sigma^2 is that of these features, and held in the gradient.
     poly_c, bandwidth: the preset's by default.
     Raises InputError for arrays of other shapes, values that are not finite, and pairs out of range.
     """
@@ -121,9 +121,12 @@ def _matrix(array: Any, name: str, dtype: type) -> np.ndarray:
 
 def _checked_pairs(pairs: Sequence[np.ndarray], positions: int, style_positions: int) -> dict[str, np.ndarray]:
     arrays = [np.asarray(each) for each in pairs]
-    shapes = [each.shape for each in arrays]
-    if len(arrays) != 2 or shapes[0] != shapes[1] or shapes[0][1:] != (2,) or not shapes[0][0]:
-        raise InputError(f"pairs have the shapes {shapes}; give two arrays (n, 2), for the features and for the style")
+    shapes, expected = [each.shape for each in arrays], (positions // 2, 2)
+    if shapes != [expected] * 2:
+        raise InputError(
+            f"pairs have the shapes {shapes}; give two arrays {expected}: M // 2 pairs of positions of the features, "
+            "and as many of the style"
+        )
     for each, limit in zip(arrays, (positions, style_positions), strict=True):
         if each.dtype.kind not in "iu" or each.min() < 0 or each.max() >= limit:
             raise InputError(

@@ -148,11 +148,12 @@ def test_what_cannot_be_used_is_one_line(arguments, words):
 @pytest.mark.parametrize(
     "pairs",
     [PAIRS[0], (PAIRS[0],), (PAIRS[0], PAIRS[1][:2]), (PAIRS[0] + M_F, PAIRS[1]), (PAIRS[0], PAIRS[1] - 9),
-     (PAIRS[0] * 1.0, PAIRS[1]), (PAIRS[0][:0], PAIRS[1][:0])],
-    ids=range(7),
+     (PAIRS[0] * 1.0, PAIRS[1]), (PAIRS[0][:0], PAIRS[1][:0]), (PAIRS[0][:3], PAIRS[1][:3]),
+     tuple(np.concatenate([each, each]) for each in PAIRS)],
+    ids=range(9),
 )  # fmt: skip
 def test_pairs_out_of_range_or_shape_are_one_line(pairs):
-    """MXNet would take the nearest position there is."""
+    """MXNet would take the nearest position there is, and a sum over another number of pairs for that over M // 2."""
     with pytest.raises(InputError, match="pairs") as caught:
         discrepancy(F, S, "gaussian", pairs=pairs)
     assert "\n" not in str(caught.value)
