@@ -10,12 +10,10 @@ from model_zoo.errors import InputError
 from model_zoo.vgg19 import LAYERS, deepest_of, rows_up_to
 
 from ._mxnet import mx, recomputed, zero_bias
-from .config import BF16, FLOAT32
+from .config import BF16, FLOAT32, POOLING
 from .conv1_1_bf16 import conv1_1, conv1_1_parameters
 from .winograd import Winograd
 from .winograd_bf16 import Bf16Winograd
-
-POOLING = ("avg", "max")
 
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's type for what NumPy does not have
 
