@@ -38,6 +38,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 """Setting -> the names that it may have."""
 
+MAX_SIDE = 30_000
+"""Of a picture's pixels, read or made: what is made can be read again."""
+
 DEFAULT_LEARNING_RATES = {"sgd": 1e-3, "nag": 1e-3, "adam": 5.0}
 """sgd: the MXNet example. nag: the same. adam: our choice, in units of the range 0 to 255. The others have none."""
 
@@ -275,18 +278,25 @@ _NOT_NEGATIVE = ("0 or more", lambda number: number >= 0)
 _AT_LEAST_1 = ("1 or more", lambda number: number >= 1)
 _POSITIVE = ("more than 0", lambda number: number > 0)
 _BELOW_1 = ("from 0 to below 1", lambda number: 0 <= number < 1)
+_UP_TO_1 = ("at most 1", lambda number: number <= 1)  # MXNet's schedule raises no rate
+_A_SIDE = (f"at most {MAX_SIDE}", lambda number: number <= MAX_SIDE)
+_A_COLOUR = ("at most 255", lambda number: number <= 255)
+_FLOAT32 = ("0, or 1e-37 to 3.4e38", lambda number: number == 0 or 1e-37 <= number <= 3.4e38)  # adam has 0.15 of a rate
 _WHITE = ("255 to 256", lambda number: 255 <= number <= 256)
 
 _LIMITS = tuple(
     (name, *limit)
     for limit, names in (
         (_NOT_NEGATIVE, ("fusion", "gamma", "alpha", "poly_c", "layer_weights", "tv_weight", "style_size", "seed")),
-        (_NOT_NEGATIVE, ("learning_rate", "weight_decay", "decay_every", "clip", "stop_change", "time_limit")),
-        (_NOT_NEGATIVE, ("stop_after", "horizon")),
+        (_NOT_NEGATIVE, ("decay_every", "clip", "stop_change", "time_limit", "stop_after", "horizon")),
         (_NOT_NEGATIVE, ("init_amplitude", "step_scale", "denoise")),
         (_POSITIVE, ("beta_prime", "decay_factor", "content_factor", "bandwidth")),
         (_AT_LEAST_1, ("size", "iterations", "lbfgs_restart")),
         (_BELOW_1, ("momentum",)),
+        (_UP_TO_1, ("decay_factor",)),
+        (_A_SIDE, ("size", "style_size")),
+        (_A_COLOUR, ("init_amplitude",)),
+        (_FLOAT32, ("learning_rate", "weight_decay")),
         (_WHITE, ("input_range",)),
     )
     for name in names

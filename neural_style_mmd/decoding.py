@@ -12,8 +12,9 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from model_zoo.errors import InputError
 
+from .config import MAX_SIDE
+
 MAX_PIXELS = 64_000_000
-MAX_SIDE = 30_000
 MAX_ASPECT = 32  # at the default long edge of 512 this leaves 16 pixels, one position of relu5_1
 MIN_SIDE = 8  # fewer pixels, enlarged, hold neither objects nor strokes
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 from model_zoo.errors import InputError
 from model_zoo.files import write_bytes
 
-from .decoding import ADVICE, check_size, decode, one_line, shown
+from .decoding import ADVICE, MAX_PIXELS, check_size, decode, one_line, shown
 
 MAX_FILE_BYTES = 400_000_000  # MAX_PIXELS of 16-bit RGB without compression
 
@@ -86,12 +87,16 @@ def read_picture(source: str | os.PathLike[str] | np.ndarray | Picture) -> Pictu
 
 def resize(pixels: np.ndarray, long_edge: int) -> np.ndarray:
     """Scale uint8 (H, W, 3) so that its longer side is `long_edge`, up or down; the shorter keeps the aspect, rounded,
-    at least 1. Resampling as in `resize_to`."""
+    at least 1. Resampling as in `resize_to`. InputError for more than MAX_PIXELS, which could not be read again."""
     if long_edge < 1:
         raise InputError(f"a long edge of {long_edge} pixels is not possible; give 1 or more")
     height, width = pixels.shape[:2]
     scale = long_edge / max(height, width)
-    return resize_to(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if math.prod(size) > MAX_PIXELS:
+        most = f"at most {MAX_PIXELS // 10**6} million"
+        raise InputError(f"a long edge of {long_edge} makes {size[0]} x {size[1]} pixels; {most} are made; give a smaller size")
+    return resize_to(pixels, size)
 
 
 def resize_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -532,6 +532,14 @@ def test_the_same_size_changes_nothing():
     np.testing.assert_array_equal(resize(scene(), 36), scene())
 
 
+def test_no_picture_is_made_that_is_too_large_to_be_read() -> None:
+    """8100 x 8100 pixels are more than 64 million; 8000 x 8000 are not."""
+    with pytest.raises(InputError, match=r"8100 x 8100 pixels; at most 64 million") as caught:
+        resize(np.zeros((8, 8, 3), np.uint8), 8100)
+    assert "\n" not in str(caught.value)
+    assert resize(np.zeros((8, 8, 3), np.uint8), 8000).shape == (8000, 8000, 3)
+
+
 @pytest.mark.parametrize(
     ("height", "width", "stride", "enough"),
     [(16, 32, 16, True), (31, 31, 16, False), (15, 512, 16, False), (16, 31, 16, False), (1, 2, 1, True)],

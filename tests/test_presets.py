@@ -108,6 +108,29 @@ def test_any_value_can_be_overridden_also_with_the_papers():
     assert TransferConfig.from_dict({"preset": "release"}) == TransferConfig(preset="release")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--size", "1000000000"),
+        ("--style-size", "30001"),
+        ("--init-amplitude", "1e39"),
+        ("--learning-rate", "1e39"),
+        ("--learning-rate", "1e-300", "--optimizer", "nag"),
+        ("--weight-decay", "1e39"),
+        ("--decay-factor", "1.1"),
+    ],
+    ids=" ".join,
+)
+def test_a_number_that_nothing_can_be_made_of_is_one_line(options, pictures, tmp_path, small_network):
+    """The size's picture, no room for it; the others, errors of NumPy and MXNet in the midst of the run."""
+    layers = ["--layers", "relu1_1", "--content-layer", "relu2_1"]
+    arguments = ["transfer", *pictures, "-o", tmp_path / "out.png", *layers, "--size", "32", *options]
+    result = CliRunner().invoke(cli, [*map(str, arguments), "--iterations", "3"])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert options[0].strip("-").replace("-", "_") in result.stderr and "allowed is" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_fast_changes_the_way_down_and_not_the_objective():
     ways = {"init", "estimator", "iterations", "stop_change", "optimizer"}
     assert {name for name in PRESETS["paper"] if PRESETS["fast"][name].value != PRESETS["paper"][name].value} <= ways
