@@ -96,7 +96,7 @@ def _open(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
 
 
 def _upright_srgb(image: Image.Image, name: str) -> tuple[np.ndarray, list[str]]:
-    notes = []
+    notes = ["16-bit colour cut to 8 bits"] if _is_cut(image) else []
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         notes.append(f"first of {frames} frames")
@@ -125,6 +125,12 @@ def _orientation(image: Image.Image) -> Any:
         return image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # EXIF is a format of its own, hostile like any other; a picture is none the worse without it
         return 1
+
+
+def _is_cut(image: Image.Image) -> bool:
+    """Whether Pillow keeps the upper halves alone of 16-bit colours, or grey with alpha: asked before anything that
+    loads the picture, as getexif() does."""
+    return image.mode in _BASE_MODE and any(";16" in str(arguments) for *_, arguments in getattr(image, "tile", ()))
 
 
 def _eight_bits(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:

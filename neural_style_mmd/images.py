@@ -70,7 +70,8 @@ def read_picture(source: str | os.PathLike[str] | np.ndarray | Picture) -> Pictu
 
     EXIF orientation is applied. Colours of an ICC profile are converted to sRGB (perceptual intent); a profile that is
     broken or made for other channels is left aside with a note, and so is CMYK without one (plain formula). 16-bit grey
-    is divided by 257 and rounded. Alpha is laid over white. Of an animation the first frame is taken.
+    is divided by 257 and rounded; of 16-bit colour, and of grey with alpha, PNG's and TIFF's upper 8 bits are taken.
+    Alpha is laid over white. Of an animation the first frame is taken.
 
     InputError, in one line that names the file: not a picture (and what it is instead), truncated or damaged, a folder
     or a device, floating-point or 32-bit values, more than MAX_PIXELS, MAX_SIDE, MAX_ASPECT or MAX_FILE_BYTES, less
@@ -94,8 +95,8 @@ def resize(pixels: np.ndarray, long_edge: int) -> np.ndarray:
     scale = long_edge / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if math.prod(size) > MAX_PIXELS:
-        most = f"at most {MAX_PIXELS // 10**6} million"
-        raise InputError(f"a long edge of {long_edge} makes {size[0]} x {size[1]} pixels; {most} are made; give a smaller size")
+        made, most = f"{size[0]} x {size[1]} pixels", f"at most {MAX_PIXELS // 10**6} million"
+        raise InputError(f"a long edge of {long_edge} makes {made}; {most} are allowed; give a smaller size")
     return resize_to(pixels, size)
 
 

@@ -206,6 +206,34 @@ def test_sixteen_bit_tiff_in_both_byte_orders(file, order):
     np.testing.assert_array_equal(picture.pixels[:, :, 2], np.rint(values / 257))
 
 
+CUT = "16-bit colour cut to 8 bits"
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)], ids=["RGB", "grey with alpha", "RGBA"])
+def test_sixteen_bit_colour_is_cut_and_says_so(file, colour, channels):
+    values = np.random.default_rng(4).integers(0, 65536, (24, 36, channels))
+    if channels != 3:
+        values[:, :, -1] = 65535
+    picture = read_picture(file(png(36, 24, 16, colour, values.astype(">u2").tobytes())))
+    shown = values[:, :, :1] if channels == 2 else values[:, :, :3]
+    np.testing.assert_array_equal(picture.pixels, np.broadcast_to(shown // 256, (24, 36, 3)))
+    assert picture.notes == (CUT,)
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_sixteen_bit_colour_of_tiff_is_cut_and_says_so(file, order):
+    values = np.random.default_rng(5).integers(0, 65536, (24, 36, 3))
+    mark, sign = (b"II*\0", "<") if order == "<u2" else (b"MM\0*", ">")
+    bits, body = struct.pack(f"{sign}3H", 16, 16, 16), values.astype(order).tobytes()
+    tags = [(256, 4, 1, 36), (257, 4, 1, 24), (258, 3, 3, 8), (259, 4, 1, 1), (262, 4, 1, 2)]
+    tags += [(273, 4, 1, 8 + len(bits)), (277, 4, 1, 3), (278, 4, 1, 24), (279, 4, 1, len(body))]
+    ifd = struct.pack(f"{sign}H", len(tags)) + b"".join(struct.pack(f"{sign}HHII", *tag) for tag in tags) + bytes(4)
+    head = mark + struct.pack(f"{sign}I", 8 + len(bits) + len(body))
+    picture = read_picture(file(head + bits + body + ifd, "picture.tif"))
+    np.testing.assert_array_equal(picture.pixels, values // 256)
+    assert picture.notes == (CUT,)
+
+
 @pytest.mark.parametrize(
     ("values", "cause"),
     [
