@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .config import METHODS, TransferConfig
+from .config import METHODS, POOLING, TransferConfig
 
 _DEFAULT = TransferConfig()
 FORMATS = ("table", "csv", "json")
@@ -31,7 +31,7 @@ _TABLE = ("content", *(f"style.{method}" for method in METHODS if method != "gra
 @click.option("--style-size", type=click.IntRange(min=0), default=0, help="Long edge of the style; 0 means --size.")
 @click.option("--layers", default=",".join(_DEFAULT.layers), show_default=True, help="Style layers.")
 @click.option("--content-layer", default=_DEFAULT.content_layer, show_default=True, help="Content layer.")
-@click.option("--pooling", type=click.Choice(["avg", "max"]), default=_DEFAULT.pooling, show_default=True)
+@click.option("--pooling", type=click.Choice(POOLING), default=_DEFAULT.pooling, show_default=True)
 @click.option("--weights", default=_DEFAULT.weights, show_default=True, help="Network, as in transfer.")
 @click.option("--offline", is_flag=True, help="Never use the network.")
 @click.option("--threads", type=int, help="Threads of MXNet; every usable core by default.")
@@ -42,15 +42,17 @@ def score(
 
     Style: the discrepancy of each method, divided by that between CONTENT and STYLE: 1 is unstyled, 0 is matched.
     Content: 0 is the content picture itself, 1 is as far from it as the style picture. These are the numbers of
-    metrics.csv in a figure's report.
+    metrics.csv in a figure's report. Standard error has the network, and what reading the pictures changed.
     """
+    from .decoding import shown
     from .scoring import score as measure
 
     config = TransferConfig(layers=tuple(name.strip() for name in layers.split(",")), **choices)
     scores = measure(content, style, pictures, config, threads=threads, notify=lambda text: click.echo(text, err=True))
-    rows = [{"picture": name, **each.flat()} for name, each in zip(pictures, scores, strict=True)]
+    names = list(map(shown, pictures))
+    rows = [{"picture": name, **each.flat()} for name, each in zip(names, scores, strict=True)]
     if form == "json":
-        full = [{"picture": name, **each.as_dict()} for name, each in zip(pictures, scores, strict=True)]
+        full = [{"picture": name, **each.as_dict()} for name, each in zip(names, scores, strict=True)]
         click.echo(json.dumps(full, indent=2))
     elif form == "csv":
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")

@@ -19,7 +19,7 @@ from model_zoo.errors import InputError
 from model_zoo.weights import Weights
 
 from .config import TransferConfig
-from .images import preprocess, read_picture, resize, resize_to
+from .images import Picture, preprocess, read_picture, resize, resize_to
 from .kept_arrays import KeptArrays
 from .threads import choose_threads
 
@@ -166,28 +166,37 @@ def score(
     """Score pictures of any program against CONTENT and STYLE: paths, or uint8 arrays (H, W, 3) in RGB.
 
     config: size, style_size, layers, content_layer, pooling, poly_c and weights are used. Content and style are scaled
-    as for a transfer; each picture is scaled to the content's size, which `notify` is told where it changes it.
+    as for a transfer; each picture is scaled to the content's size. `notify` is told what reading changed, which
+    pictures are scaled, and which network judges.
     """
     config = config or TransferConfig()
     read = [read_picture(source) for source in (content, style, *pictures)]
-    choose_threads(threads)
-    weights = model_zoo.load(config.weights, offline=config.offline, notify=notify)
     x_content = resize(read[0].pixels, config.size)
     x_style = resize(read[1].pixels, config.style_size or config.size)
-    scorer = Scorer(x_content, x_style, weights, config, device=device)
     size = (x_content.shape[1], x_content.shape[0])
-    scores = []
+    for picture in read[2:]:
+        _require_aspect(picture, size)
+    for name, picture in zip(("content", "style", *(each.name for each in read[2:])), read, strict=True):
+        for note in picture.notes:
+            notify(f"{name}: {note}")
     for picture in read[2:]:
         if picture.size != size:
             notify(f"{picture.name}: scaled from {picture.size[0]} x {picture.size[1]} to {size[0]} x {size[1]}")
-            aspect = picture.size[0] * size[1] / (picture.size[1] * size[0])
-            if abs(aspect - 1) > 0.05:
-                raise InputError(
-                    f"{picture.name} is {picture.size[0]} x {picture.size[1]}, the content {size[0]} x {size[1]}: "
-                    "their aspects differ by more than 5 %, so they are no picture and content of one transfer"
-                )
-        scores.append(scorer.score(resize_to(picture.pixels, size)))
-    return scores
+    choose_threads(threads)
+    weights = model_zoo.load(config.weights, offline=config.offline, notify=notify)
+    notify(f"network: {weights.kind} ({weights.name}, sha256 {weights.sha256[:12]})")
+    scorer = Scorer(x_content, x_style, weights, config, device=device)
+    return [scorer.score(resize_to(picture.pixels, size)) for picture in read[2:]]
+
+
+def _require_aspect(picture: Picture, size: tuple[int, int]) -> None:
+    """InputError where a picture cannot be scaled to the content's (width, height) without being distorted."""
+    aspect = picture.size[0] * size[1] / (picture.size[1] * size[0])
+    if abs(aspect - 1) > 0.05:
+        raise InputError(
+            f"{picture.name} is {picture.size[0]} x {picture.size[1]}, the content {size[0]} x {size[1]}: "
+            "their aspects differ by more than 5 %, so they are no picture and content of one transfer"
+        )
 
 
 def granularity(pixels: np.ndarray) -> float:

@@ -151,7 +151,8 @@ def test_another_size_is_scaled_and_told_and_another_aspect_refused(small_networ
     told: list[str] = []
     larger = np.repeat(np.repeat(content, 2, axis=0), 2, axis=1)
     (one,) = score(content, style, [larger], CONFIG, notify=told.append)
-    assert told == ["array: scaled from 80 x 60 to 40 x 30"]
+    network = f"network: unverified (small, sha256 {small_network.sha256[:12]})"
+    assert told == ["array: scaled from 80 x 60 to 40 x 30", network]
     assert one.content is not None and one.content < 0.5
     with pytest.raises(InputError, match="aspects differ"):
         score(content, style, [np.ascontiguousarray(larger[:40])], CONFIG)
