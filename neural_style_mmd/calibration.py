@@ -1,6 +1,7 @@
 """beta': the factor by which the gradient norms of style and content on the picture become equal (paper, section 4).
 
-Differs from the paper: there beta' is chosen by hand, to an order of magnitude; here it is measured.
+Differs from the paper: there beta' is chosen by hand for each method, to an order of magnitude; here it is measured,
+for each pair of pictures anew. The setting beta_prime keeps one; the figures take the geometric mean over their pairs.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def balance(objective: Objective, point: np.ndarray, where: str, start: np.ndarr
     is measured all the same. Otherwise, without a content term beta' is 1 (paper, Figure 1: only the style loss). The
     norms of the layers are measured where beta' is. The gaussian method uses the fixed draw.
 
-    step_scale, unless it is set, makes the norm of the whole objective's gradient at `point` equal to 3HW, the norm at
-    which the MXNet example clips. The paper's losses have arbitrary scales (Z, alpha, the magnitude of the network's
+    step_scale, unless it is set, makes the norm of the gradient of style and content at `point` equal to 3HW, the norm
+    at which the MXNet example clips. The paper's losses have arbitrary scales (Z, alpha, the magnitude of the network's
     features), and a learning rate means something only relative to them; with it a step depends on the balance of the
     terms alone.
     Raises InputError where a gradient is 0 or not finite, for then nothing can be balanced.

@@ -42,7 +42,7 @@ MAX_SIDE = 30_000
 """Of a picture's pixels, read or made: what is made can be read again."""
 
 DEFAULT_LEARNING_RATES = {"sgd": 1e-3, "nag": 1e-3, "adam": 5.0}
-"""sgd: the MXNet example. nag: the same. adam: our choice, in units of the range 0 to 255. The others have none."""
+"""sgd: the MXNet example (run.py). nag: the same. adam: our choice, in units of the range 0 to 255. Others: none."""
 
 
 class _FromPreset:
@@ -127,8 +127,8 @@ class TransferConfig:
         "whole run. A checkpoint goes on with more iterations by the horizon that it was made with."
     )
     step_scale: float = _choice(
-        "Factor on the whole objective before a step; 0 is measured: its gradient then has norm 3HW where beta' is "
-        "measured."
+        "Factor on the whole objective before a step; 0 is measured: the gradient of style and content then has norm "
+        "3HW where beta' is measured."
     )
     clip: float = _choice("Limit of the gradient's norm in units of 3HW, for sgd, nag and adam; 0 for none.")
     iterations: int = _choice("Largest number of iterations.")

@@ -54,7 +54,8 @@ class Evaluation:
 
     terms: the true value of each term, unweighted: "content", "style.<method>.<layer>", "tv".
     total: the weighted sum of the terms.
-    gradient: float32 (1, 3, H, W), the gradient of `total` with respect to the picture, but for `unclipped`.
+    gradient: float32 (1, 3, H, W), the gradient of `total` with respect to the picture, but for `unclipped`, and with
+        the Gaussian kernel's sigma^2 held at this picture's.
     unclipped: the rest of it, the total variation's where the setting tv_form is "release"; a step adds it after
         clipping. None otherwise.
     """

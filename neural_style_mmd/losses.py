@@ -103,8 +103,8 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positio
     """Unbiased linear-time estimate of MMD^2 (the paper's [9]) for k(x, y) = exp(-|x - y|^2 / 2 sigma^2); Z = 1.
 
     Mean over the drawn pairs of k(x0, x1) + k(y0, y1) - k(x0, y1) - k(x1, y0). sigma^2 is `bandwidth` times the mean
-    of the squared distances over these four sets (paper, section 4: once) and carries no gradient. The paper gives no
-    Z; 1 is our choice.
+    of the squared distances over these four sets (paper, section 4: 1 times), of the samples at hand, so that it moves
+    with the picture; and it carries no gradient. The paper gives no Z; 1 is our choice.
 
     picture, inputs: samples {"samples": (M_F, N)} and (M_S, N), and in inputs what draw_pairs gives; or, without that,
         the drawn ones in parts of the channels, (n, N_b) each: those of x0 before those of x1, of y0 before y1.

@@ -1,7 +1,7 @@
 """SGD, NAG and Adam of MXNet, SciPy's L-BFGS and a preconditioned NAG behind one signature: `minimise`.
 
-What the paper leaves open is the MXNet example's: SGD with rate 1e-3, momentum 0.9, weight decay 5e-4, the rate times
-0.9 every 80 updates, the gradient's norm clipped at 3HW.
+What the paper leaves open is the MXNet example's, in its older version (run.py at 53af530): SGD with rate 1e-3,
+momentum 0.9, weight decay 5e-4, the rate times 0.9 every 80 updates, the gradient's norm clipped at 3HW.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .preconditioned_nag import PreconditionedNag
 from .threads import one_blas_thread
 
 ONE_DRAW = FIXED_DRAW + 1
-"""L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs for the whole run. It is not the
-reported objective's: over hundreds of iterations a picture can fit its own pairs, and a report on these would not show
-it."""
+"""L-BFGS needs one function, so it keeps one draw of the Gaussian method's pairs for the whole run; what is left is
+sigma^2, which moves with the picture and carries no gradient. The draw is not the reported objective's: over hundreds
+of iterations a picture can fit its own pairs, and a report on these would not show it."""
 KEPT_DRAW = 1 / 3
 """Of preconditioned NAG's horizon, the share with ONE_DRAW, whose curvature is measured best, until the picture comes
 to fit it. From then on each iterate has a draw of its own, like those of MXNet's optimizers."""

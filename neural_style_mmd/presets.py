@@ -31,7 +31,7 @@ PAPER: Mapping[str, Choice] = {
     "beta_prime": Choice((), "ours; the paper gives no numbers"),
     "content_factor": Choice(0.5, "paper, Eq. 4"),
     "layer_scale": Choice("paper", "paper, Eq. 6, 10 and 11; Z of linear (N) and of gaussian (1) is ours"),
-    "estimator": Choice("pairs", "paper, 4: the unbiased estimate of its [9], which samples pairs"),
+    "estimator": Choice("pairs", "paper, 3.2: the unbiased estimate of its [9], which samples pairs"),
     "bandwidth": Choice(1.0, "paper, 4: sigma^2 is the mean of the squared distances"),
     "poly_c": Choice(0.0, "paper, 3.2: the Gram loss"),
     "layers": Choice(STYLE_LAYERS, "paper, 4"),

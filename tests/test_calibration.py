@@ -146,6 +146,11 @@ def test_the_ratio_at_the_point_is_that_of_the_weights_that_are_used(changes, se
     assert balance.step_scale == pytest.approx(3 * 24 * 32 / whole, rel=1e-4)  # 3HW
 
 
+def test_total_variation_has_no_part_in_the_scale_of_a_step(setting):
+    with_it, without = (setting(tv_weight=weight).measure_balance() for weight in (5.0, 0.0))
+    assert with_it.step_scale == without.step_scale
+
+
 def test_the_gaussian_method_is_measured_on_the_fixed_draw(setting):
     first, second = (setting(method=("gaussian",)).measure_balance() for _ in range(2))
     assert first == second

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from neural_style_mmd._mxnet import mx
+from neural_style_mmd.config import METHODS, TransferConfig
 from neural_style_mmd.first_layer import FirstLayer
+from neural_style_mmd.objective import Objective
 
 HEIGHT, WIDTH = 4, 5
 DRAWN = ([7, 3, 19], [0, 3, 12])  # positions; some are in neither, one in both
@@ -83,3 +85,19 @@ def test_the_gradient_is_that_of_central_differences(order, network):
         step[index] = 1e-5
         numeric[index] = (total(picture() + step) - total(picture() - step)) / 2e-5
     assert np.linalg.norm(gradient.asnumpy() - numeric) < 1e-6 * np.linalg.norm(numeric)
+
+
+def test_of_the_style_picture_only_the_gaussian_samples_are_computed_in_each_evaluation(network, monkeypatch):
+    """Every other target was measured before: the style picture is an input there alone, nothing is measured again, and
+    no gradient is taken but the picture's."""
+    x, content, style = np.random.default_rng(0).uniform(-100, 100, (3, 1, 3, 6, 7)).astype(np.float32)
+    config = TransferConfig(method=METHODS, layers=("relu1_1", "relu1_2"), content_layer="relu1_2")
+    objective = Objective(config, network, style, content, x.shape)
+    monkeypatch.setattr(Objective, "_forward", lambda *_: pytest.fail("a target is measured again"))
+    objective.evaluate(x, dict.fromkeys(objective.terms, 1.0), 1)
+    for terms, executor, _ in objective._parts:
+        pictures = [name for name, array in executor.arg_dict.items() if array.shape == style.shape]
+        expected = ["data", "style.picture"] if terms == ("style.gaussian.relu1_1",) else ["data"]
+        assert sorted(pictures) == expected, terms
+        assert [name for name, gradient in executor.grad_dict.items() if gradient is not None] == ["data"]
+    assert objective._parts[-1].terms == ("style.gaussian.relu1_1",)
