@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .progress import network_line, say
+
 
 @click.command(name="beta-table")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -37,19 +39,17 @@ def beta_table(
     from . import beta_table as table_of
     from .record import describe_machine, describe_weights
 
-    def say(text: str) -> None:
-        click.echo(text, err=True)
-
     pairs = table_of.sweep(folder, _names(contents, table_of.CONTENTS), _names(styles, table_of.STYLES))
     if path is not None:
         require_writable(path)
     network = model_zoo.load(weights, offline=offline, notify=say)
     found = list(table_of.measure_pairs(pairs, network, size, say))
     table = table_of.summarise(found, size * 3 // 4, size)
-    click.echo(f"network: {network.kind} ({network.name}, sha256 {network.sha256[:12]}), long edge {size}\n")
+    about = describe_weights(network)
+    click.echo(f"{network_line(about)}, long edge {size}\n")
     click.echo(table_of.text(table))
     if path is not None:
-        write_json(path, table | {"size": size, "weights": describe_weights(network), "machine": describe_machine()})
+        write_json(path, table | {"size": size, "weights": about, "machine": describe_machine()})
 
 
 def _names(given: str | None, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .config import METHODS, POOLING, TransferConfig
+from .progress import say
 
 _DEFAULT = TransferConfig()
 FORMATS = ("table", "csv", "json")
@@ -48,7 +49,7 @@ def score(
     from .scoring import score as measure
 
     config = TransferConfig(layers=tuple(name.strip() for name in layers.split(",")), **choices)
-    scores = measure(content, style, pictures, config, threads=threads, notify=lambda text: click.echo(text, err=True))
+    scores = measure(content, style, pictures, config, threads=threads, notify=say)
     names = list(map(shown, pictures))
     rows = [{"picture": name, **each.flat()} for name, each in zip(names, scores, strict=True)]
     if form == "json":

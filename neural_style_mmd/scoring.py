@@ -21,6 +21,8 @@ from model_zoo.weights import Weights
 from .config import TransferConfig
 from .images import Picture, preprocess, read_picture, resize, resize_to
 from .kept_arrays import KeptArrays
+from .progress import network_line
+from .record import describe_weights
 from .threads import choose_threads
 
 SCORED_METHODS = ("linear", "poly", "gaussian", "bn")  # the paper's four
@@ -184,7 +186,7 @@ def score(
             notify(f"{picture.name}: scaled from {picture.size[0]} x {picture.size[1]} to {size[0]} x {size[1]}")
     choose_threads(threads)
     weights = model_zoo.load(config.weights, offline=config.offline, notify=notify)
-    notify(f"network: {weights.kind} ({weights.name}, sha256 {weights.sha256[:12]})")
+    notify(network_line(describe_weights(weights)))
     scorer = Scorer(x_content, x_style, weights, config, device=device)
     return [scorer.score(resize_to(picture.pixels, size)) for picture in read[2:]]
 
