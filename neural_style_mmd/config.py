@@ -6,6 +6,7 @@ The command line and the record are derived from this dataclass. It imports with
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
@@ -102,7 +103,9 @@ class TransferConfig:
     )
     input_range: float = _choice("What white is for the network, before the mean is subtracted: 255, or 256.")
     size: int = _choice("Long edge of the result in pixels; smaller pictures are enlarged.")
-    style_size: int = _choice("Long edge of the style picture; 0 means the same as --size.")
+    style_size: int = _choice(
+        "Long edge of the style picture, and without a content picture of the result; 0 means the same as --size."
+    )
     style_shape: str = _choice("Style picture: own aspect, or stretched to the content's size.")
     init: str = _choice("Start: noise about the mean colour, content, or a picture's file.")
     init_amplitude: float = _choice("The noise is uniform within plus and minus this, of a range 0 to 255.")
@@ -184,8 +187,9 @@ class TransferConfig:
         for name, allowed, holds in _LIMITS:
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):
-                if not (math.isfinite(number) and holds(number)):
-                    raise InputError(f"{name} is {number:g}; allowed is {allowed}")
+                if not (abs(number) <= _MOST and holds(number)):
+                    shown = number if isinstance(number, int) else f"{number:g}"
+                    raise InputError(f"{name} is {shown}; allowed is {allowed}")
         if self.style_size and self.style_shape == "content":
             raise InputError(
                 f"style_size is {self.style_size}, but style_shape is content; give style_size 0 or style_shape own"
@@ -274,10 +278,11 @@ def _typed(name: str, kind: str, value: Any) -> Any:
     return tuple(map(plain, value)) if many else plain(value)
 
 
+_MOST = sys.float_info.max  # NaN is on neither side of it, and an integer may be beyond
 _NOT_NEGATIVE = ("0 or more", lambda number: number >= 0)
 _AT_LEAST_1 = ("1 or more", lambda number: number >= 1)
 _POSITIVE = ("more than 0", lambda number: number > 0)
-_BELOW_1 = ("from 0 to below 1", lambda number: 0 <= number < 1)
+_BELOW_1 = ("0, or 1e-37 to below 1", lambda number: number == 0 or 1e-37 <= number < 1)
 _UP_TO_1 = ("at most 1", lambda number: number <= 1)  # MXNet's schedule raises no rate
 _A_SIDE = (f"at most {MAX_SIDE}", lambda number: number <= MAX_SIDE)
 _A_COLOUR = ("at most 255", lambda number: number <= 255)

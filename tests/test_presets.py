@@ -118,6 +118,10 @@ def test_any_value_can_be_overridden_also_with_the_papers():
         ("--learning-rate", "1e-300", "--optimizer", "nag"),
         ("--weight-decay", "1e39"),
         ("--decay-factor", "1.1"),
+        ("--momentum", "1e-300"),
+        ("--seed", "1" + 400 * "0"),
+        ("--gamma", "nan"),
+        ("--gamma", "1e400"),
     ],
     ids=" ".join,
 )

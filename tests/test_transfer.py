@@ -300,7 +300,7 @@ def test_total_variation_smooths(pictures):
         ({"iterations": 0}, "iterations is 0"),
         ({"lbfgs_restart": 0}, "lbfgs_restart is 0; allowed is 1 or more"),
         ({"horizon": -1}, "horizon is -1; allowed is 0 or more"),
-        ({"momentum": 1.0}, "momentum is 1; allowed is from 0 to below 1"),
+        ({"momentum": 1.0}, "momentum is 1; allowed is 0, or 1e-37 to below 1"),
         ({"beta_prime": (0.0,)}, "beta_prime is 0; allowed is more than 0"),
         ({"init": "content", "alpha": 0.0}, "init is content, but alpha is 0"),
     ],
