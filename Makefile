@@ -29,7 +29,7 @@ figure1 figure2 figure3 figure4: $(VENV)/installed
 report: $(VENV)/installed ## Make the reports of out/ anew, without computing.
 	@$(RUN) -m reproduce report $(if $(OUT),--out "$(OUT)")
 
-verify: $(VENV)/installed ## Check the paper's equations and this package's claims on this machine (2 minutes).
+verify: $(VENV)/installed ## Check the paper's equations and this package's claims on this machine (a minute or two).
 	@$(RUN) -m neural_style_mmd verify
 
 test: $(VENV)/installed ## The tests (without the slow ones), in two processes.

@@ -31,7 +31,7 @@ class Column:
 
 
 def cell(value: Any, unit: str) -> str:
-    """A number, a text, or a summary as "median (quartile-quartile)"; empty where there is none."""
+    """A number, a text, or a summary as "median (quartile to quartile)"; empty where there is none."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -191,7 +191,7 @@ def demo(pictures: tuple[str, ...], output: Path, weights: str, threads: int | N
 @click.option("--weights", default="auto", show_default=True, help="Network; nothing is downloaded.")
 @click.option("--threads", type=int, help="Threads of MXNet; every usable core by default.")
 def verify(as_json: bool, weights: str, threads: int | None) -> int:
-    """Check the paper's claims and this engine's numbers on this machine, in about a minute.
+    """Check the paper's claims and this engine's numbers on this machine, in a minute or two.
 
     Each line: claim, where it stands, measured, tolerance, verdict. Exit code 1 if a line fails; times never do.
     """
