@@ -1,6 +1,7 @@
 """The library's door: `transfer(content, style, config) -> Result(image, record, outcome)`."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from small_transfer import LAYERS, small_config
 import neural_style_mmd
 from model_zoo.errors import InputError
 from neural_style_mmd import Result, TransferConfig, transfer
+from neural_style_mmd._mxnet import ENVIRONMENT
 from neural_style_mmd.stylization import prepare
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -60,6 +62,7 @@ def test_the_record_has_the_designs_keys_and_is_json(pictures):
         "schema command config preset overrides inputs weights balance trace outcome iterations seconds peak_rss "
         "versions threads cpu seed".split()
     )
+    assert {name: os.environ[name] for name in ENVIRONMENT}.items() <= record["environment"].items()
     for name, size in (("content", [40, 30]), ("style", [30, 36])):
         assert set(record["inputs"][name]) >= {"name", "sha256", "size", "notes"}
         assert record["inputs"][name]["size"] == size
