@@ -97,7 +97,7 @@ def find_true_network(offline: bool, notify: Notify) -> Path:
     if named:
         return Path(os.path.expanduser(named))
     for record in manifest().weights.values():
-        if record.kind == "vgg19" and is_verified(record, record.path):
+        if record.kind == "vgg19" and f".{record.format}" in formats.READERS and is_verified(record, record.path):
             return record.path
     return fetch(manifest().weights[DEFAULT_WEIGHTS], offline=offline, notify=notify)
 

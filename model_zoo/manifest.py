@@ -74,7 +74,11 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsRecord(Record):
-    """A file of VGG-19's weights. `training` is a key of KIND_OF_TRAINING."""
+    """A file of VGG-19's weights.
+
+    format: a key of `formats.READERS` without its dot, or another where no reader reads the file.
+    training: a key of KIND_OF_TRAINING.
+    """
 
     format: str
     convention: Convention

@@ -13,6 +13,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 import zlib
 from functools import cache
@@ -429,6 +430,17 @@ def tall_name() -> bytes:
     return laughs()[:-1] + b"X\x01\x00\x00\x00x\x93."
 
 
+def torch_tar() -> bytes:
+    """The members that torch wrote before its pull request 713 (torch/serialization.py, legacy_load, reads them)."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("sys_info", "pickle", "tensors", "storages"):
+            member = tarfile.TarInfo(name)
+            member.size = 7
+            archive.addfile(member, io.BytesIO(b"\x80\x02}q\x00(."))
+    return stream.getvalue()
+
+
 TENSORS = wf.torchvision_names(PARAMETERS)
 PICKLE = wf.state_dict_pickle(TENSORS, False)
 INTEGER = b"J" + struct.pack("<i", 64)
@@ -505,6 +517,7 @@ PTH = {
         "truncated",
     ),
     "a tar": (lambda: b"sys_info\0" + bytes(600), "neither"),
+    "torch's tar layout": (torch_tar, "torch's first layout, a tar (until early 2017); load it with torch and save it"),
 }
 
 CONTENTS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,8 +80,8 @@ def zoo(tmp_path, monkeypatch):
     use_manifest(monkeypatch)
 
 
-def use_manifest(monkeypatch, identities=()):
-    small = Manifest({r.name: r for r in RECORDS}, {"cat.jpg": PICTURE_RECORD}, tuple(identities))
+def use_manifest(monkeypatch, identities=(), records=RECORDS):
+    small = Manifest({r.name: r for r in records}, {"cat.jpg": PICTURE_RECORD}, tuple(identities))
     for module in ("manifest", "identity", "loading"):
         monkeypatch.setattr(f"model_zoo.{module}.manifest", lambda: small)
 
@@ -255,6 +256,18 @@ def test_auto_takes_a_verified_file_of_the_true_network_from_the_cache(wanted, n
     weights = model_zoo.load(wanted)
     assert_true_network(weights)
     assert weights.name == name and not mirror.requests and not surrogate
+
+
+@pytest.mark.parametrize("wanted", ["auto", "vgg19"])
+def test_auto_passes_over_a_verified_file_that_no_reader_reads(wanted, tmp_path, monkeypatch, mirror):
+    tar = b"sys_info".ljust(257, b"\0") + b"ustar\x0000" + bytes(300)
+    unread = replace(weights_record("first.pth", tar, "sha256", "vgg-bgr"), format="pth-tar")
+    use_manifest(monkeypatch, records=(unread, *RECORDS))
+    put(tmp_path / "home" / "weights" / unread.name, tar)
+    assert_true_network(model_zoo.load(wanted))
+    assert [path for path, _ in mirror.requests] == ["/vgg19.params"]
+    with pytest.raises(InputError, match=r"first\.pth: torch's first layout, a tar .*load it with torch and save it"):
+        model_zoo.load(unread.name)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "vgg19"])

@@ -12,6 +12,7 @@ import pytest
 import model_zoo
 from model_zoo.checksums import ALGORITHMS, Checksum, digests
 from model_zoo.errors import InputError
+from model_zoo.formats import READERS
 from model_zoo.manifest import DEFAULT_WEIGHTS, KIND_OF_TRAINING, find, find_picture, manifest, parse
 from model_zoo.weights import KINDS
 
@@ -97,6 +98,17 @@ def test_a_file_without_a_published_checksum_is_never_downloaded():
     without = [record for record in manifest().weights.values() if record.checksum is None]
     assert without and all(record.not_fetched_because for record in without)
     assert not manifest().weights[DEFAULT_WEIGHTS].not_fetched_because
+
+
+def test_what_is_downloaded_can_be_read_and_the_others_are_got_by_hand():
+    by_hand = {record.name for record in manifest().weights.values() if record.not_fetched_because}
+    assert by_hand == {name for name, published in PUBLISHED.items() if published is None} | {
+        "imagenet-vgg-verydeep-19-older.mat",  # its address holds a newer file
+        "vgg19-ad2f660d.params",  # its address holds a zip
+        "vgg19-d01eb7cb.pth",  # a tar
+    }
+    unread = {record.name for record in manifest().weights.values() if f".{record.format}" not in READERS}
+    assert unread == {"vgg19-d01eb7cb.pth"}
 
 
 def test_pictures_are_named_with_sha256_size_and_several_addresses():

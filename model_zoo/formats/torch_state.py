@@ -1,7 +1,8 @@
 """Torch's `.pth`: a plain state dict of float32 tensors, read without torch and without Python's unpickler.
 
 Two layouts: since torch 1.6 a zip of ARCHIVE/data.pkl and ARCHIVE/data/KEY (stored, not compressed); before it a run
-of pickles (magic number, protocol, system, state dict, keys of the storages), then for each key i64 count and data.
+of pickles (magic number, protocol, system, state dict, keys of the storages), then for each key i64 count and data. The
+first layout, a tar (until pytorch's pull request 713 of early 2017), is not read.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ def _stored(entry: zipfile.ZipInfo, data: memoryview) -> memoryview:
 
 def _read_legacy(data: memoryview) -> tuple[Any, Callable[[Storage], memoryview]]:
     stream = io.BytesIO(data[:LONGEST_PICKLE])
+    if bytes(data[257:262]) == b"ustar":
+        raise UnreadableError("torch's first layout, a tar (until early 2017); load it with torch and save it again")
     if bytes(data[:1]) != b"\x80":
         raise UnreadableError("neither a zip nor a pickle: not a torch file")
     if unpickle(stream) != MAGIC or unpickle(stream) != PROTOCOL:
