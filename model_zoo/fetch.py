@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import LocationValueError
 from urllib3.util import Retry
 
 from .checksums import digests
@@ -27,7 +28,7 @@ from .errors import InputError
 from .files import locked, make_folder, settle
 from .formats import impostor_of
 from .manifest import Record
-from .reachability import UnreachableError, require_reachable
+from .reachability import UnreachableError, host_and_port, require_reachable
 
 MIRROR_VARIABLE = "NEURAL_STYLE_MMD_MIRROR"
 OFFLINE_VARIABLE = "NEURAL_STYLE_MMD_OFFLINE"
@@ -65,7 +66,12 @@ def addresses(record: Record) -> tuple[str, ...]:
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     if not mirror:
         return record.urls
-    if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).hostname:
+    try:
+        host_and_port(mirror)
+        is_http = urlsplit(mirror).scheme in ("http", "https")
+    except ValueError:
+        is_http = False
+    if not is_http:
         raise InputError(f"{MIRROR_VARIABLE} is {mirror!r}; it must be a base URL such as https://example.org/weights")
     return (f"{mirror.rstrip('/')}/{quote(record.name)}",)
 
@@ -215,7 +221,7 @@ class _Transfer:
             raise _RefusedError("too many redirects") from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise _BrokenError(f"the transfer broke at {self._have()} bytes ({_reason(error)})") from error
-        except requests.RequestException as error:
+        except (requests.RequestException, LocationValueError) as error:
             raise _RefusedError(_reason(error)) from error
         return offset > 0
 
@@ -346,7 +352,7 @@ def _whole_size(response: requests.Response) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: requests.RequestException | LocationValueError) -> str:
     """One short line on what went wrong, from the innermost error that says something."""
     inner = error.args[0] if error.args else error
     inner = getattr(inner, "reason", None) or inner

@@ -44,10 +44,23 @@ def require_reachable(urls: Sequence[str], seconds: float) -> None:
             raise UnreachableError(f"no address accepted a connection within {seconds:g} s ({names})")
 
 
+def host_and_port(url: str) -> tuple[str, int]:
+    """Host and port that `url` names; ValueError where no connection could be made to them."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError(f"{url!r} names no host")
+    parts.hostname.encode("idna")  # as the connection does; UnicodeError, a ValueError, where a part is empty or long
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def _host(url: str) -> tuple[str, int]:
     """Host and port that a connection for `url` goes to first."""
     proxy = select_proxy(url, get_environ_proxies(url))
-    if proxy and "://" not in proxy:
-        proxy = f"http://{proxy}"
-    parts = urlsplit(proxy or url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if not proxy:
+        return host_and_port(url)
+    try:
+        return host_and_port(proxy if "://" in proxy else f"http://{proxy}")
+    except ValueError:
+        variables = f"{urlsplit(url).scheme.upper()}_PROXY or ALL_PROXY"
+        shown = proxy.rpartition("@")[2]  # without a password
+        raise InputError(f"{variables} is {shown!r}; it must be an address such as http://example.org:3128") from None

@@ -279,6 +279,37 @@ def test_a_mirror_takes_the_place_of_all_addresses(site, monkeypatch):
         addresses(item)
 
 
+MALFORMED = (
+    "http://example.org:80a",
+    "http://example.org:99999",
+    "http://[::1",
+    "https://mirror..example.org",
+    f"http://{'a' * 64}.example.org",
+    "http://:8080",
+)
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_a_malformed_mirror_is_an_error_that_names_its_variable(url, monkeypatch):
+    monkeypatch.setenv("NEURAL_STYLE_MMD_MIRROR", url)
+    message = refusal(record("https://example.invalid/file.bin"))
+    assert message.startswith(f"NEURAL_STYLE_MMD_MIRROR is '{url}'; it must be a base URL")
+
+
+@pytest.mark.parametrize("url", [*MALFORMED, "example.org:80a"])
+def test_a_malformed_proxy_is_an_error_that_names_its_variables_and_no_password(url, monkeypatch):
+    monkeypatch.setenv("http_proxy", url.replace("http://", "http://me:secret@"))
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(InputError, match="HTTP_PROXY or ALL_PROXY is '.*'; it must be an address") as caught:
+        fetch(record("http://example.invalid/file.bin"), patience=QUICK)
+    assert not isinstance(caught.value, UnreachableError) and "secret" not in str(caught.value)
+
+
+def test_a_redirect_to_a_malformed_address_is_reported(site):
+    site.redirect = {"/file.bin": "http://mirror..example.org/file.bin"}
+    assert f"{site.url}/file.bin: Failed to parse" in refusal(wanted(site))
+
+
 def test_a_proxy_from_the_environment_is_used(site, monkeypatch):
     monkeypatch.setenv("http_proxy", site.url)
     monkeypatch.setenv("no_proxy", "")

@@ -290,6 +290,13 @@ def test_auto_falls_back_where_no_address_accepts_a_connection_and_says_so(no_ne
     assert any(line.startswith("warning: no address accepted") for line in lines)
 
 
+def test_auto_does_not_fall_back_where_the_mirrors_address_is_mistyped(monkeypatch, surrogate):
+    monkeypatch.setenv("NEURAL_STYLE_MMD_MIRROR", "https://mirror..example.org")
+    with pytest.raises(InputError, match=r"NEURAL_STYLE_MMD_MIRROR is 'https://mirror\.\.example\.org'; it must be"):
+        model_zoo.load("auto")
+    assert not surrogate
+
+
 def test_connections_are_waited_for_ten_seconds_in_all():
     assert Patience().reach == 10
 
