@@ -226,29 +226,29 @@ class _Transfer:
         return offset > 0
 
     def _check_status(self, response: requests.Response, offset: int) -> int:
-        """The offset at which the body begins."""
+        """The offset at which the body begins. What is there already is kept where the answer says nothing of it."""
         if response.status_code == 200:
             return 0
         if response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
             return offset
-        self._discard()
         if response.status_code in (206, 416):
+            self._discard()
             raise _BrokenError("the server gave another range than was asked for")
         raise _RefusedError(f"answered {response.status_code} {response.reason}".strip())
 
     def _check_length(self, response: requests.Response, offset: int) -> int | None:
         """The whole file's size, as the server says; refused where that cannot be the record's file."""
         if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-            self._refuse("sent an HTML page, not the file")
+            raise _RefusedError("sent an HTML page, not the file")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            self._refuse(f"sent the file encoded as {response.headers['Content-Encoding']}")
+            raise _RefusedError(f"sent the file encoded as {response.headers['Content-Encoding']}")
         length = response.headers.get("Content-Length", "")
         if not length.isdecimal():
             return None
         total = offset + int(length)
         low, high = self.record.size
         if total > high:
-            self._refuse(f"offers {total} bytes, the file has {'' if low == high else 'at most '}{high}")
+            raise _RefusedError(f"offers {total} bytes, the file has {'' if low == high else 'at most '}{high}")
         free = shutil.disk_usage(self.target.parent).free
         if total - offset > free:
             raise InputError(

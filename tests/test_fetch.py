@@ -161,6 +161,31 @@ def test_a_part_left_by_an_interrupted_run_is_gone_on_with(site):
     assert [h.get("Range") for _, h in site.requests] == ["bytes=123456-"]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503},
+        {"status": 429},
+        {"status": 403},
+        {"content_type": "text/html", "ranges": False},  # a page to log in, in the file's place
+        {"encoding": "gzip"},
+        {"claim": 10**12},
+    ],
+    ids=str,
+)
+def test_a_part_outlives_an_answer_of_which_nothing_was_written(site, fault):
+    item = wanted(site)
+    leave_part(item, DATA[:123_456])
+    well = {name: getattr(site, name) for name in fault}
+    for values in (fault, well):
+        for name, value in values.items():
+            setattr(site, name, value)
+        if values is fault:
+            refusal(item)
+    assert_fetched(item)
+    assert site.requests[-1][1]["Range"] == "bytes=123456-"
+
+
 def leave_part(item: Record, data: bytes, validator: str = '"one"') -> None:
     item.path.parent.mkdir(parents=True)
     item.path.with_name(".file.bin.part").write_bytes(data)
