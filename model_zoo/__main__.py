@@ -111,7 +111,8 @@ def convert(file: Path, out: Path, convention: str | None, force: bool) -> None:
     if out.exists() and not force:
         raise InputError(f"{out} exists; use another name, or --force to replace it")
     weights = load_file(file, _chosen(convention))
-    record = manifest().weights.get(weights.name)
+    # An unverified network is called as its file is, which may be a record's name without being that record's work.
+    record = manifest().weights.get(weights.name) if weights.kind != "unverified" else None
     attribution = (record.attribution if record else None) or f"converted from {file.name}; author and licence unknown"
     write(weights, out, attribution)
     click.echo(f"{out}: {weights.kind}, {len(weights.parameters)} tensors")
@@ -174,6 +175,8 @@ def _state(record: Record) -> str:
     from .fetch import is_verified
 
     if record.path.exists():
+        if record.checksum is None:
+            return "here, unverifiable"
         return "verified" if is_verified(record, record.path) else "damaged"
     return "by hand only" if record.not_fetched_because else "not here"
 

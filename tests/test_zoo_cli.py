@@ -79,6 +79,14 @@ def test_list_tells_a_verified_file_from_a_damaged_one(tmp_path, one_record):
     assert "damaged" in run("list")
 
 
+def test_list_does_not_call_a_file_damaged_that_nothing_was_published_for(tmp_path):
+    path = tmp_path / "home" / "weights" / "vgg_normalised.caffemodel"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CAFFE_FILE)
+    (line,) = [line for line in run("list").splitlines() if line.startswith(path.name)]
+    assert line.endswith("here, unverifiable")
+
+
 def test_fetch_prints_the_path_and_the_attribution(tmp_path, one_record, monkeypatch):
     with serving(Site(CAFFE_FILE)) as site:
         monkeypatch.setenv("NEURAL_STYLE_MMD_MIRROR", site.url)
@@ -161,6 +169,15 @@ def test_convert_writes_the_attribution_where_the_format_has_a_place(tmp_path, o
     run("convert", tmp_path / "a.caffemodel", tmp_path / "b.safetensors")
     assert str(np.load(tmp_path / "b.npz")["about"]) == "VGG-19 by its authors"
     assert b"VGG-19 by its authors" in (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_convert_attributes_a_file_by_its_content_not_by_its_name(tmp_path, one_record):
+    path = tmp_path / RECORD.name
+    path.write_bytes(wf.caffemodel(wf.random_parameters("conv1_2", seed=7)))
+    output = run("convert", path, tmp_path / "b.npz")
+    assert "unverified, 4 tensors" in output and "VGG-19 by its authors" not in output
+    nobody = f"converted from {RECORD.name}; author and licence unknown"
+    assert nobody in output and str(np.load(tmp_path / "b.npz")["about"]) == nobody
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
