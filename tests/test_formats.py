@@ -11,6 +11,7 @@ import importlib.util
 import io
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,21 @@ def test_a_matconvnet_network_may_be_one_variable(tmp_path):
     content = scipy.io.loadmat(io.BytesIO(wf.mat(PARAMETERS)))
     scipy.io.savemat(tmp_path / "a.mat", {"net": {name: content[name] for name in ("layers", "meta")}})
     assert_same(load_file(tmp_path / "a.mat"))
+
+
+def test_what_is_passed_over_in_a_compressed_mat_is_not_held(tmp_path):
+    """A variable of 12 MB that does not compress: the file is inflated slice by slice."""
+    content = scipy.io.loadmat(io.BytesIO(wf.mat(PARAMETERS)))
+    noise = np.random.default_rng(6).bytes(12_000_000)
+    variables = {name: content[name] for name in ("layers", "meta")} | {"fc6": np.frombuffer(noise, np.uint8)}
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, variables, do_compression=True)
+    assert path.stat().st_size > 12_000_000
+    tracemalloc.start()
+    assert_same(load_file(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8_000_000
 
 
 def test_keras_files_without_h5py_say_what_to_install(tmp_path, monkeypatch):

@@ -297,6 +297,12 @@ def mat_bomb() -> bytes:
     return MAT_HEAD + struct.pack("<II", 15, len(packed)) + packed
 
 
+def mat_junk() -> bytes:
+    """A compressed element that goes on for 200 kB when its stream has ended."""
+    data = mat_value(x=np.ones(3))
+    return data[:128] + struct.pack("<II", 15, len(data) - 136 + 200_000) + data[136:] + bytes(200_000)
+
+
 def mat_matrix(body: bytes) -> bytes:
     return MAT_HEAD + struct.pack("<II", 14, len(body)) + body
 
@@ -330,6 +336,7 @@ MAT = {
     "element of 4 GB": (MAT_HEAD + struct.pack("<II", 14, 2**32 - 1), "truncated"),
     "trailing bytes": (lambda: wf.mat(PARAMETERS) + b"\0\0\0", "truncated"),
     "bad zlib": (MAT_HEAD + struct.pack("<II", 15, 8) + b"\x78\x9c" + b"\xff" * 6, "corrupt"),
+    "bytes after a zlib stream": (mat_junk, "longer than its matrix"),
     "longer than it claims": (lambda: mat_matrix(mat_cell((0, 0), bytes(64))), "longer or shorter"),
     "double": (lambda: mat_layers(FILTERS.astype("f8")), "single"),
     "sparse": (lambda: mat_layers(scipy.sparse.csc_matrix(np.eye(3))), "sparse"),

@@ -26,6 +26,7 @@ DEEPEST = 16
 LARGEST_KEPT = 1_300_000  # bytes: a 224 x 224 x 3 average image of doubles fits
 KEPT_IN_ALL = 120_000_000  # bytes
 SKIPPED_BLOCK = 1 << 20
+SLICE = 1 << 16  # bytes of a compressed element that the decoder is given at once
 
 COMPRESSED, MATRIX = 15, 14
 NUMBERS = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
@@ -66,7 +67,7 @@ class _Inflated:
 
     def __init__(self, data: memoryview) -> None:
         self._decoder = zlib.decompressobj()
-        self._waiting: bytes | memoryview = data
+        self._packed = Window(data)
         self.position = 0
 
     def read(self, count: int) -> bytes:
@@ -75,8 +76,7 @@ class _Inflated:
             raise UnreadableError(f"inflates to more than {LARGEST} bytes: a zip bomb, or not a VGG-19")
         parts, missing = [], count
         while missing:
-            part = self._decoder.decompress(self._waiting, missing)
-            self._waiting = self._decoder.unconsumed_tail
+            part = self._inflate(missing)
             if not part:
                 raise UnreadableError("a compressed element is truncated")
             parts.append(part)
@@ -88,8 +88,18 @@ class _Inflated:
             count -= len(self.read(min(count, SKIPPED_BLOCK)))
 
     def finish(self) -> None:
-        if self._decoder.decompress(self._waiting, 1) or not self._decoder.eof or self._decoder.unused_data:
+        follows = self._inflate(1) or self._decoder.unused_data or self._packed.left
+        if follows or not self._decoder.eof:
             raise UnreadableError("a compressed element is longer than its matrix, or truncated")
+
+    def _inflate(self, most: int) -> bytes:
+        """Up to `most` bytes, at least one except at the end."""
+        while True:
+            # A slice at a time, since the decoder copies what it leaves of its input.
+            packed = self._decoder.unconsumed_tail or self._packed.take(min(SLICE, self._packed.left), "a slice")
+            part = self._decoder.decompress(packed, most)
+            if part or self._decoder.eof or not self._packed.left:
+                return part
 
 
 class _Reader:
