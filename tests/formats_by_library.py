@@ -132,8 +132,12 @@ def test_our_writing_of_the_formats_is_valid_to_their_libraries(tmp_path):
     assert set(library.load(wf.safetensors(PARAMETERS))) == set(PARAMETERS)
 
 
-@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_our_writing_of_torch_files_is_valid_to_torch(torch, tmp_path, legacy):
-    (tmp_path / "a.pth").write_bytes((wf.pth_legacy if legacy else wf.pth)(PARAMETERS))
+@pytest.mark.parametrize(
+    "data",
+    [wf.pth(PARAMETERS), wf.pth_legacy(PARAMETERS), wf.pth_legacy(PARAMETERS, pickle=wf.python2_pickle(PARAMETERS))],
+    ids=["zip", "legacy", "Python 2"],
+)
+def test_our_writing_of_torch_files_is_valid_to_torch(torch, tmp_path, data):
+    (tmp_path / "a.pth").write_bytes(data)
     for name, tensor in torch.load(tmp_path / "a.pth", weights_only=True).items():
         np.testing.assert_array_equal(tensor.numpy(), PARAMETERS[name])

@@ -325,7 +325,7 @@ def test_a_malformed_mirror_is_an_error_that_names_its_variable(url, monkeypatch
 def test_a_malformed_proxy_is_an_error_that_names_its_variables_and_no_password(url, monkeypatch):
     monkeypatch.setenv("http_proxy", url.replace("http://", "http://me:secret@"))
     monkeypatch.setenv("no_proxy", "")
-    with pytest.raises(InputError, match="HTTP_PROXY or ALL_PROXY is '.*'; it must be an address") as caught:
+    with pytest.raises(InputError, match=r"HTTP_PROXY or ALL_PROXY is '.*'; it must be an address") as caught:
         fetch(record("http://example.invalid/file.bin"), patience=QUICK)
     assert not isinstance(caught.value, UnreachableError) and "secret" not in str(caught.value)
 

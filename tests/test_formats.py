@@ -117,6 +117,12 @@ def test_what_mxnet_itself_writes_is_read(tmp_path):
     assert_same(load_file(out))
 
 
+def test_text_of_python_2_may_be_written_long(tmp_path):
+    """BINSTRING, with a length of four bytes, in place of SHORT_BINSTRING."""
+    pickle = wf.python2_pickle(wf.bgr(PARAMETERS)).replace(b"U\x07storage", b"T\x07\0\0\0storage")
+    assert_same(load_file(written(tmp_path, "a.pth", wf.pth_legacy(wf.bgr(PARAMETERS), pickle=pickle))))
+
+
 FULLY_CONNECTED = {
     "params": lambda p: wf.params({**p, "fc6_weight": np.ones((5, 7), np.float32), "fc6_bias": np.ones(5, np.float32)}),
     "npz": lambda p: wf.npz({**p, "fc8_weight": np.ones((5, 7), np.float32)}),

@@ -448,6 +448,18 @@ def torch_tar() -> bytes:
     return stream.getvalue()
 
 
+def ordered_dict(items: bytes, tuple_of: bytes = b"\x85", before: bytes = b"") -> bytes:
+    """An OrderedDict called with `items`, as Python 2 pickles it."""
+    return wf.pth(TENSORS, b"\x80\x02" + before + b"ccollections\nOrderedDict\n" + items + tuple_of + b"R.")
+
+
+def many_dictionaries() -> bytes:
+    """One list of 4000 items, of which 6000 dictionaries are made: 24 million entries."""
+    items = b"](" + b"".join(b"](M" + struct.pack("<H", i) + b"K\1e" for i in range(4000)) + b"e"
+    dictionary = b"ccollections\nOrderedDict\nh\x00\x85R"
+    return wf.pth(TENSORS, b"\x80\x02" + items + b"q\x00" + dictionary * 6000 + b".")
+
+
 TENSORS = wf.torchvision_names(PARAMETERS)
 PICKLE = wf.state_dict_pickle(TENSORS, False)
 INTEGER = b"J" + struct.pack("<i", 64)
@@ -523,6 +535,15 @@ PTH = {
         lambda: wf.pth_legacy(TENSORS).replace(struct.pack("<q", 1728), struct.pack("<q", -1)),
         "truncated",
     ),
+    "an OrderedDict of no pairs": (
+        lambda: ordered_dict(b"](](K\1K\1K\1ee"),
+        "OrderedDict in an unknown",
+    ),
+    "an OrderedDict of a tuple": (lambda: ordered_dict(b")"), "OrderedDict in an unknown way"),
+    "an OrderedDict of two arguments": (lambda: ordered_dict(b"]]", b"\x86"), "OrderedDict in an unknown way"),
+    "a key twice among the items": (lambda: ordered_dict(b"](](K\1K\1e](K\1K\1ee"), "twice"),
+    "thousands of OrderedDicts of one list": (many_dictionaries, "state dict|no convolution"),
+    "doubling tuples for a key": (lambda: ordered_dict(b"](](h\x3cK\1ee", before=laughs()[2:-1]), "neither text nor"),
     "a tar": (lambda: b"sys_info\0" + bytes(600), "neither"),
     "torch's tar layout": (torch_tar, "torch's first layout, a tar (until early 2017); load it with torch and save it"),
 }

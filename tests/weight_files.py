@@ -270,13 +270,34 @@ def pth(tensors: Parameters, pickle: bytes | None = None) -> bytes:
     return stream.getvalue()
 
 
-def pth_legacy(tensors: Parameters, rebuild: str = "_rebuild_tensor_v2") -> bytes:
+def python2_pickle(tensors: Parameters) -> bytes:
+    """The same as Python 2 wrote it: bytes for text, and an OrderedDict called with one list of [key, value] (its
+    Lib/collections.py, OrderedDict.__reduce__)."""
+
+    def text(value: str) -> bytes:
+        return b"U" + bytes([len(value)]) + value.encode()
+
+    def ordered(*pairs: bytes) -> bytes:
+        return _name("collections", "OrderedDict") + b"](" + b"".join(b"](" + pair + b"e" for pair in pairs) + b"e\x85R"
+
+    pairs = []
+    for key, (name, array) in enumerate(tensors.items()):
+        location = [text("storage"), _name("torch", "FloatStorage"), text(str(key)), text("cpu"), _integer(array.size)]
+        strides = [int(np.prod(array.shape[i + 1 :])) for i in range(array.ndim)]
+        arguments = [_tuple(*location, b"N") + b"Q", _integer(0), _tuple(*map(_integer, array.shape))]
+        arguments += [_tuple(*map(_integer, strides)), b"\x89", ordered()]
+        pairs.append(text(name) + _name("torch._utils", "_rebuild_tensor_v2") + _tuple(*arguments) + b"R")
+    metadata = b"}" + text("_metadata") + ordered(text("") + b"}" + text("version") + b"K\x01s") + b"s"
+    return b"\x80\x02" + ordered(*pairs) + metadata + b"b."
+
+
+def pth_legacy(tensors: Parameters, rebuild: str = "_rebuild_tensor_v2", pickle: bytes | None = None) -> bytes:
     """The layout before torch 1.6."""
     magic = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
     system = b"}(" + _text("protocol_version") + b"M\xe9\x03" + _text("little_endian") + b"\x88u"
     keys = b"](" + b"".join(_text(str(key)) for key in range(len(tensors))) + b"e"
     start = b"\x80\x02\x8a\x0a" + magic + b"." + b"\x80\x02M\xe9\x03." + b"\x80\x02" + system + b"."
-    start += state_dict_pickle(tensors, True, rebuild) + b"\x80\x02" + keys + b"."
+    start += (pickle or state_dict_pickle(tensors, True, rebuild)) + b"\x80\x02" + keys + b"."
     return start + b"".join(struct.pack("<q", array.size) + raw(array) for array in tensors.values())
 
 
@@ -322,6 +343,7 @@ WRITERS = {
     "vgg19.pth": lambda p: pth(bgr(p)),
     "vgg19-legacy.pth": lambda p: pth_legacy(bgr(p)),
     "vgg19-torch02.pth": lambda p: pth_legacy(bgr(p), "_rebuild_tensor"),
+    "vgg19-python2.pth": lambda p: pth_legacy(bgr(p), pickle=python2_pickle(bgr(p))),
 }
 """File name -> writer of a network whose convention is Oxford's, the same canonical network from each."""
 

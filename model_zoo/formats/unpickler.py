@@ -103,8 +103,9 @@ class _Machine:
         if not isinstance(function, _Name) or not isinstance(arguments, tuple):
             raise UnreadableError("its pickle calls something that is not a known name")
         pair = (function.module, function.name)
-        if pair == DICTIONARY and arguments in ((), ([],)):
+        if pair == DICTIONARY:
             self.push({})
+            self.set_items(_items(arguments))
         elif pair in REBUILD:
             self.push(_rebuild(arguments))
         else:
@@ -147,6 +148,18 @@ class _Machine:
         self.push(tuple([self.pop() for _ in range(count)][::-1]))
 
 
+def _items(arguments: tuple[Any, ...]) -> list[Any]:
+    """Keys and values in turn of an OrderedDict: none from Python 3, one list of [key, value] from Python 2."""
+    pairs = arguments[0] if arguments else []
+    are_pairs = isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+    if len(arguments) > 1 or not are_pairs:
+        raise UnreadableError("its pickle calls collections.OrderedDict in an unknown way")
+    items = [part for pair in pairs for part in pair]
+    if arguments:
+        pairs.clear()  # one list recalled for thousands of dictionaries would make far more of them than the file holds
+    return items
+
+
 def _rebuild(arguments: tuple[Any, ...]) -> Tensor:
     """Of (storage, offset, shape, strides) and, since torch 0.4, (requires_grad, hooks)."""
     match arguments[:4]:
@@ -185,6 +198,7 @@ _OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
         ("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINFLOAT"),
         lambda m, a: m.push(a),
     ),
+    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING"), lambda m, a: m.push(a)),  # Python 2's text
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda m, a: m.put(a)),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, a: m.get(a)),
     "MEMOIZE": lambda m, a: m.put(len(m.memo)),
