@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,7 +155,7 @@ def _say_if_misnamed(file: Path) -> None:
     from .manifest import manifest
 
     record = manifest().weights.get(file.name)
-    if record and record.checksum and file.is_file() and not is_verified(record, file):
+    if record and record.checksum and os.path.isfile(file) and not is_verified(record, file):
         click.echo(
             f"{file}: its name is that of {record.name}, its bytes are not (published: {record.checksum})", err=True
         )
@@ -174,11 +175,15 @@ def _size(record: Record) -> str:
 def _state(record: Record) -> str:
     from .fetch import is_verified
 
-    if record.path.exists():
-        if record.checksum is None:
-            return "here, unverifiable"
-        return "verified" if is_verified(record, record.path) else "damaged"
-    return "by hand only" if record.not_fetched_because else "not here"
+    try:
+        verified = is_verified(record, record.path)
+    except InputError:
+        return "unreadable"
+    if not record.path.exists():
+        return "by hand only" if record.not_fetched_because else "not here"
+    if record.checksum is None:
+        return "here, unverifiable"
+    return "verified" if verified else "damaged"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> None:

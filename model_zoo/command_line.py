@@ -23,8 +23,10 @@ class OneLineGroup(click.Group):
         kwargs["standalone_mode"] = False
         try:
             result = super().main(*args, **kwargs)
-        except (InputError, click.ClickException) as error:
+        except (InputError, click.ClickException, OSError) as error:
             message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            if isinstance(error, OSError) and error.filename:
+                message = f"cannot use {error.filename}: {error.strerror}"
             if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 and later
                 click.echo(message, err=True)
                 sys.exit(2)

@@ -25,7 +25,7 @@ from urllib3.util import Retry
 
 from .checksums import digests
 from .errors import InputError
-from .files import locked, make_folder, settle
+from .files import HOME_VARIABLE, locked, make_folder, settle
 from .formats import impostor_of
 from .manifest import Record
 from .reachability import UnreachableError, host_and_port, require_reachable
@@ -77,12 +77,17 @@ def addresses(record: Record) -> tuple[str, ...]:
 
 
 def is_verified(record: Record, path: Path) -> bool:
-    """Whether the file at `path` has the record's size and checksum."""
-    if not path.is_file() or record.checksum is None:
-        return False
-    if not record.size[0] <= path.stat().st_size <= record.size[1]:
-        return False
-    return digests(path, [record.checksum.algorithm])[record.checksum.algorithm] == record.checksum.digest
+    """Whether the file at `path` has the record's size and checksum; InputError where it cannot be looked at."""
+    try:
+        if not path.is_file() or record.checksum is None:
+            return False
+        if not record.size[0] <= path.stat().st_size <= record.size[1]:
+            return False
+        return digests(path, [record.checksum.algorithm])[record.checksum.algorithm] == record.checksum.digest
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}; make it readable, or name another cache folder with {HOME_VARIABLE}"
+        ) from error
 
 
 def fetch(

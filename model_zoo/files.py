@@ -25,9 +25,12 @@ def cache_home() -> Path:
     named = os.environ.get(HOME_VARIABLE)
     if named:
         return Path(os.path.expanduser(named))
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "neural-style-mmd"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neural-style-mmd"
+    try:
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "neural-style-mmd"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neural-style-mmd"
+    except RuntimeError as error:
+        raise InputError(f"this user has no home folder for the cache; name one with {HOME_VARIABLE}") from error
 
 
 def make_folder(folder: Path) -> Path:
@@ -119,10 +122,13 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
     with lock as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:
+            raise InputError(f"cannot lock {path}: {error.strerror}; choose a folder on another file system") from error
         yield
 
 

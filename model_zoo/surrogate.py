@@ -11,6 +11,7 @@ et al. (NeurIPS 2021) train features on dead leaves. Pictures made with it are n
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -214,7 +215,7 @@ def _write(path: Path, weights: Weights, recipe: Recipe) -> None:
 
 def _read(path: Path, recipe: Recipe, notify: Callable[[str], None]) -> Weights | None:
     """The cached network, or None where it is missing, damaged or by another recipe."""
-    if not path.exists():
+    if not os.path.exists(path):  # nor where it cannot be looked for: the writing that follows says why
         return None
     try:
         record = json.loads(_sidecar(path).read_text())

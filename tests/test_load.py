@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -342,6 +345,67 @@ def test_a_damaged_cache_offline_is_an_error(tmp_path, surrogate):
     with pytest.raises(InputError, match=r"damaged.*use --weights surrogate"):
         model_zoo.load("auto", offline=True)
     assert not surrogate
+
+
+@pytest.mark.parametrize("wanted", ["auto", "vgg19", "vgg19.params", "surrogate"])
+@pytest.mark.parametrize("where", ["too long", "locked"])
+def test_a_cache_that_cannot_be_looked_into_is_named(wanted, where, tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    root.mkdir()
+    home = root / ("x" * 300 if where == "too long" else "home")
+    monkeypatch.setenv("NEURAL_STYLE_MMD_HOME", str(home))
+    if where == "locked":
+        lock_folder(root, monkeypatch)
+    cause = "File name too long" if where == "too long" else "Permission denied"
+    with pytest.raises(InputError, match=rf"cannot (read|create the folder) {home}.*: {cause}; .*") as caught:
+        model_zoo.load(wanted)
+    assert not isinstance(caught.value, UnreachableError) and "\n" not in str(caught.value)
+
+
+def lock_folder(folder, monkeypatch):
+    """As /root is to an ordinary user; root, as whom tests may run, sees everything."""
+
+    def refusing(function):
+        def call(path, *arguments, **keywords):
+            if folder in Path(path).parents:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return function(path, *arguments, **keywords)
+
+        return call
+
+    for name in ("stat", "mkdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+
+def test_a_cached_file_that_another_user_keeps_to_himself_is_named(tmp_path, monkeypatch):
+    path = put(tmp_path / "home" / "weights" / "vgg19.params", TRUE_FILE)
+
+    def refuse(self, *arguments, **keywords):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=f"cannot read {path}: Permission denied; make it readable, or name"):
+        model_zoo.load("auto")
+
+
+def test_a_user_without_a_home_is_told_how_to_name_a_cache(monkeypatch):
+    for name in ("NEURAL_STYLE_MMD_HOME", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
+    for wanted in ("auto", "surrogate"):
+        with pytest.raises(InputError, match="no home folder for the cache; name one with NEURAL_STYLE_MMD_HOME"):
+            model_zoo.load(wanted)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_named(number, tmp_path, monkeypatch, mirror):
+    def refuse(stream, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    lock = tmp_path / "home" / "weights" / ".vgg19.params.lock"
+    with pytest.raises(InputError, match=rf"cannot lock {lock}: .*; choose a folder on another file system"):
+        model_zoo.load("vgg19.params")
 
 
 # vgg19, surrogate, names and files.

@@ -87,6 +87,21 @@ def test_list_does_not_call_a_file_damaged_that_nothing_was_published_for(tmp_pa
     assert line.endswith("here, unverifiable")
 
 
+def test_list_goes_on_where_the_cache_cannot_be_looked_into(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEURAL_STYLE_MMD_HOME", str(tmp_path / ("x" * 300)))
+    known = manifest()
+    lines = [line for line in run("list").splitlines() if line.split(" ")[0] in {*known.weights, *known.pictures}]
+    assert len(lines) > 20 and all(line.endswith("unreadable") for line in lines)
+
+
+def test_an_error_of_the_system_that_nobody_foresaw_is_one_line(monkeypatch):
+    def refuse() -> None:
+        raise PermissionError(13, "Permission denied", "/secret/manifest.json")
+
+    monkeypatch.setattr("model_zoo.manifest.manifest", refuse)
+    assert run("list", code=2) == "zoo: cannot use /secret/manifest.json: Permission denied\n"
+
+
 def test_fetch_prints_the_path_and_the_attribution(tmp_path, one_record, monkeypatch):
     with serving(Site(CAFFE_FILE)) as site:
         monkeypatch.setenv("NEURAL_STYLE_MMD_MIRROR", site.url)
@@ -102,6 +117,7 @@ def test_fetch_prints_the_path_and_the_attribution(tmp_path, one_record, monkeyp
         (("fetch", "vgg19.params", "--offline"), "not in the cache"),
         (("fetch", "vgg_normalised.caffemodel"), "no checksum is published"),
         (("verify", "missing.npz"), "no such file"),
+        (("verify", f"{'x' * 300}/vgg19.params"), "File name too long"),
         (("show", "missing.npz"), "no such file"),
         (("convert", "missing.npz", "out.npz"), "no such file"),
         (("convert", "missing.npz", "nowhere/out.npz"), "folder nowhere does not exist"),
