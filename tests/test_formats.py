@@ -74,6 +74,17 @@ def test_keras_groups_may_be_nested_as_later_releases_nest_them(tmp_path):
     assert_same(load_file(tmp_path / "model.h5"))
 
 
+def test_weights_of_keras_3_without_the_layers_names_are_refused_with_what_to_do(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "model.weights.h5", "w") as file:
+        for k, layer in enumerate(wf.layers(PARAMETERS)):
+            name = f"layers/conv2d_{k}/vars" if k else "layers/conv2d/vars"
+            file[f"{name}/0"] = PARAMETERS[f"{layer}_weight"].transpose(2, 3, 1, 0)
+            file[f"{name}/1"] = PARAMETERS[f"{layer}_bias"]
+    with pytest.raises(InputError, match=r"does not name the layers; write model\.save\('NAME\.h5'\) instead"):
+        load_file(tmp_path / "model.weights.h5")
+
+
 def test_a_matconvnet_network_may_be_one_variable(tmp_path):
     content = scipy.io.loadmat(io.BytesIO(wf.mat(PARAMETERS)))
     scipy.io.savemat(tmp_path / "a.mat", {"net": {name: content[name] for name in ("layers", "meta")}})
@@ -98,7 +109,7 @@ def test_what_is_passed_over_in_a_compressed_mat_is_not_held(tmp_path):
 def test_keras_files_without_h5py_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"vgg19\.h5: .*pip install 'neural-style-mmd\[h5\]'"):
+    with pytest.raises(InputError, match=r"vgg19\.h5: .*h5py: \.venv/bin/pip install -e '\.\[h5\]'"):
         formats.read(written(tmp_path, "vgg19.h5", b"\x89HDF\r\n\x1a\n" + bytes(100)))
 
 

@@ -1,5 +1,7 @@
 """Keras's `.h5`: a group per layer (`block1_conv1`), in it the kernel (H, W, I, O) and the bias; channels BGR.
 
+Keras 3's save_weights gives only a layer's class and its number (`layers/conv2d_3/vars/0`), which is not read.
+
 HDF5 is read by its own library, which is written in C and has crashed on corrupt files before. So it runs in a child
 process with limited memory and time, which hands the convolutions over as safetensors; whatever happens to the child,
 the parent says so in one line. Needs h5py (the extra `h5`).
@@ -31,12 +33,12 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def read(path: Path) -> Contents:
-    """The convolutions of Keras's VGG-19, in the form `save_weights` gives it (or a whole saved model)."""
+    """The convolutions of Keras's VGG-19, in the form Keras 2's `save_weights` gives it (or a whole saved model)."""
     with path.open("rb") as stream:
         if stream.read(8) != HDF5_MAGIC:
             raise UnreadableError("not an HDF5 file")
     if importlib.util.find_spec("h5py") is None:
-        raise UnreadableError("reading HDF5 needs h5py: pip install 'neural-style-mmd[h5]'")
+        raise UnreadableError("reading HDF5 needs h5py: .venv/bin/pip install -e '.[h5]' in the project's folder")
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # each thread's buffers would count as memory
     command = [sys.executable, "-c", CHILD.format(path=sys.path), str(path.absolute())]
     try:
@@ -87,6 +89,8 @@ def _parameters(file: Any, h5py: Any) -> dict[str, np.ndarray]:
             parameters[name] = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array  # (H, W, I, O) -> (O, I, H, W)
     extra = [f"block{b}_conv{i}" for b in range(1, 6) for i in range(1, 6) if f"conv{b}_{i}" not in CONVOLUTIONS]
     extra = [group for group in extra if group in root]
+    if not parameters and "layers" in root and "conv2d" in _member(root, "layers", h5py):
+        raise UnreadableError("Keras 3's save_weights does not name the layers; write model.save('NAME.h5') instead")
     if extra or not parameters:
         what = f"has the layer {extra[0]}" if extra else "has no layer block1_conv1"
         raise UnreadableError(f"{what}: not Keras's VGG-19")
