@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -99,12 +99,17 @@ class Plan:
 
     def stage(self, name: str) -> list[Cell]:
         """The cells of one stage, each calibration before the cells that need it."""
+        return self._with_needs(place.cells[name] for place in self.places if name in place.cells)
+
+    def first_look(self) -> list[Cell]:
+        """The preview of the whole figure: of a place without one the full cell, which is no dearer."""
+        return self._with_needs(next(iter(place.cells.values())) for place in self.places)
+
+    def _with_needs(self, cell_ids: Iterable[str]) -> list[Cell]:
         wanted: dict[str, Cell] = {}
-        for place in self.places:
-            if name in place.cells:
-                cell = self.cells[place.cells[name]]
-                wanted |= {needed: self.cells[needed] for needed in cell.needs.values()}
-                wanted[cell.id] = cell
+        for cell in map(self.cells.__getitem__, cell_ids):
+            wanted |= {needed: self.cells[needed] for needed in cell.needs.values()}
+            wanted[cell.id] = cell
         return sorted(wanted.values(), key=lambda cell: cell.kind)
 
     @property

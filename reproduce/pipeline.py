@@ -13,7 +13,7 @@ from model_zoo.errors import InputError
 from model_zoo.files import make_folder
 
 from . import supervisor
-from .cells import STAGES, Cell, Plan, make_plan
+from .cells import Cell, Plan, make_plan
 from .display import Display
 from .figures import Grid
 from .inputs import Inputs, find_network, find_pictures
@@ -30,6 +30,7 @@ class Options:
     """How a grid is run; nothing here but `replicates` and `calibration` changes what a cell makes.
 
     out: the folder in which the grid's own folder lies. inputs: a folder with pictures of the figure's names.
+    preview: do the preview alone; the plan is the whole one all the same, so that full cells that are done still count.
     shard: (i, n), this run's share, i from 1. scheduler: of Dask. jobs, threads: None for the stated rule.
     """
 
@@ -59,13 +60,7 @@ def make_figure(grid: Grid, options: Options, stream: TextIO) -> int:
     store = Store(options.out / inputs.folder_name(grid.name))
     make_folder(store.folder)
     store.open(inputs.network)
-    plan = make_plan(
-        grid,
-        inputs,
-        replicates=options.replicates,
-        calibration=options.calibration,
-        stages=STAGES[:1] if options.preview else STAGES,
-    )
+    plan = make_plan(grid, inputs, replicates=options.replicates, calibration=options.calibration)
     store.write_plan(describe_plan(grid, inputs, plan, options))
     say(f"network: {inputs.network.kind} {inputs.network.name} (sha256 {inputs.network.sha256[:12]})")
     say(f"pictures: {_PICTURES[inputs.origin]}")
@@ -138,14 +133,16 @@ class _Run:
     reported_at: float = float("-inf")
 
     def all_stages(self) -> int:
-        stages = self.plan.stages
-        cells = [shard_of(self.plan.stage(stage), self.options.shard) for stage in stages]
-        left = [[cell for cell in each if not self.store.is_done(cell.id)] for each in cells]
-        whole, done = sum(map(len, cells)), sum(map(len, cells)) - sum(map(len, left))
-        self.say(f"cells: {whole}, done: {done}")
+        stages = {stage: self.plan.stage(stage) for stage in self.plan.stages}
+        if self.options.preview:
+            stages = {"preview": self.plan.first_look()}
+        cells = {stage: shard_of(each, self.options.shard) for stage, each in stages.items()}
+        left = {stage: [cell for cell in each if not self.store.is_done(cell.id)] for stage, each in cells.items()}
+        whole = sum(map(len, cells.values()))
+        self.say(f"cells: {whole}, done: {whole - sum(map(len, left.values()))}")
         failed = 0
-        for stage, each, missing in zip(stages, cells, left, strict=True):
-            if missing:
+        for stage, each in cells.items():
+            if missing := left[stage]:
                 tally = self._stage(stage, each, missing)
                 failed += len(tally.failed)
                 if tally.stopped:
@@ -154,7 +151,7 @@ class _Run:
                     return STOPPED
             self.report()
             self.say(f"{stage}: {self.store.folder / 'index.html'}")
-        if all(self.store.is_done(cell_id) for cell_id in self.plan.cells):
+        if all(self.store.is_done(cell.id) for each in stages.values() for cell in each):
             self.store.remove_targets()
         if failed:
             self.say(f"{failed} cells failed; their logs are in the report, and the same command tries them again")

@@ -150,6 +150,17 @@ def test_the_preview_is_192_px_and_100_iterations_and_left_out_where_it_is_the_f
     assert make_plan(small, inputs_of(small)).stages == ["full"]
 
 
+def test_a_preview_is_the_whole_figure_with_the_full_cells_that_are_no_larger() -> None:
+    grid = parse_grid({"pairs": [{"content": "a", "style": "b"}], "sizes": [160, 512], "iterations": 50,
+                       "rows": ["size"]})  # fmt: skip
+    plan = make_plan(grid, inputs_of(grid))
+    look = [cell.content["config"]["size"] for cell in plan.first_look() if cell.kind == "transfer"]
+    assert (plan.stages, sorted(look)) == (["preview", "full"], [160, 192])
+    small = figure("figure2").with_setting(160, 50, {})
+    whole = make_plan(small, inputs_of(small))
+    assert {cell.id for cell in whole.first_look()} == set(whole.cells)
+
+
 def test_rows_and_columns_are_laid_out_as_in_the_paper() -> None:
     two, three, four = plan_of("figure2"), plan_of("figure3"), plan_of("figure4")
     assert list(two.rows) == ["linear", "poly", "gaussian", "bn"]

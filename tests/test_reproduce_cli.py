@@ -53,6 +53,12 @@ def test_a_grid_from_preview_to_full_with_status_report_and_clean(grid: Path, ne
     assert (made / "index.html").exists()
     assert reproduce("clean", cwd=folder).stdout.endswith("0 removed\n")
 
+    table = (made / "metrics.csv").read_text()
+    again = reproduce(*arguments, "--preview", cwd=folder)
+    assert (again.returncode, "cells: 2, done: 2" in again.stderr) == (0, True), again.stderr
+    assert (made / "metrics.csv").read_text() == table, "a preview afterwards takes nothing from the full figure"
+    assert reproduce("clean", cwd=folder).stdout.endswith("0 removed\n")
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
