@@ -157,14 +157,14 @@ class Grid:
                     f"gammas {gammas!r}: neither numbers joined by commas nor a sweep of {self.name} (its sweeps: "
                     f"{known})"
                 ) from None
-        return replace(self, blocks=tuple({**block, "gammas": values} for block in self.blocks))
+        return _checked(replace(self, blocks=tuple({**block, "gammas": values} for block in self.blocks)))
 
     def with_setting(self, size: int | None, iterations: int | None, config: Mapping[str, Any]) -> Grid:
         """The grid with another long edge, another limit of iterations, further fields of the configuration."""
         blocks = self.blocks if size is None else tuple({**block, "sizes": (size,)} for block in self.blocks)
-        grid = replace(self, blocks=blocks, iterations=iterations or self.iterations, config={**self.config, **config})
-        _check_config(grid)
-        return grid
+        return _checked(
+            replace(self, blocks=blocks, iterations=iterations or self.iterations, config={**self.config, **config})
+        )
 
 
 def figure(name: str) -> Grid:
@@ -214,8 +214,7 @@ def parse_grid(data: Mapping[str, Any], name: str = "grid", folder: Path | None 
         sweeps={key: tuple(map(float, values)) for key, values in data.get("sweeps", {}).items()},
         sources=dict(data.get("sources", {})),
     )
-    _check(grid)
-    return grid
+    return _checked(grid)
 
 
 def _toml() -> Any:
@@ -285,7 +284,8 @@ def _layer_set(value: Any) -> LayerSet:
     return LayerSet(", ".join(value), tuple(value))
 
 
-def _check(grid: Grid) -> None:
+def _checked(grid: Grid) -> Grid:
+    """The grid itself; InputError for what it cannot say."""
     if not grid.name or Path(grid.name).name != grid.name or grid.name.startswith("."):
         raise InputError(f"name is {grid.name!r}; it names a folder, so use letters, digits and dashes")
     for axis in (*grid.rows, *grid.columns):
@@ -307,6 +307,7 @@ def _check(grid: Grid) -> None:
         raise InputError("sizes and iterations must be 1 or more, seeds 0 or more")
     _check_claims(grid)
     _check_config(grid)
+    return grid
 
 
 def _check_claims(grid: Grid) -> None:

@@ -67,6 +67,9 @@ def test_a_grid_from_preview_to_full_with_status_report_and_clean(grid: Path, ne
         (("run", "tiny.toml", "--shard", "3/2"), "shard '3/2'"),
         (("run", "tiny.toml", "--jobs", "many"), "jobs is 'many'"),
         (("run", "tiny.toml", "--gammas", "release"), "nor a sweep"),
+        (("figure4", "--gammas", "1,5"), "several cells fall on one place: gamma varies"),
+        (("figure2", "--gammas", "1,1"), "several cells fall on one place: a value is given twice"),
+        (("run", "sizes.toml", "--size", "64"), "several cells fall on one place: a value is given twice"),
         (("run", "tiny.toml", "--weights", "nothing.npz"), "no such weights"),
         (("run", "tiny.toml", "--weights", "~no-such-user/x.npz"), "no such weights"),
         (("status",), "there is no figure in out"),
@@ -76,6 +79,8 @@ def test_a_grid_from_preview_to_full_with_status_report_and_clean(grid: Path, ne
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(grid: Path, arguments: tuple[str, ...], words: str) -> None:
+    by_size = grid.read_text().replace("sizes = [40]\n", 'rows = ["size"]\n') + "[[block]]\nsizes = [40]\n" * 2
+    grid.with_name("sizes.toml").write_text(by_size.replace("[40]", "[48]", 1))
     done = reproduce(*arguments, cwd=grid.parent)
     assert done.returncode == 2
     assert words in done.stderr
