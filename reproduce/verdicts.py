@@ -127,13 +127,38 @@ def _combined(verdicts: Sequence[str]) -> str:
     return verdicts[0] if verdicts else UNKNOWN
 
 
+def _label(at: Mapping[str, Any], keys: Sequence[str]) -> str:
+    return ", ".join(str(at[key]) if key in ("method", "layers") else f"{key} {at[key]}" for key in keys)
+
+
+def _varying(observations: Sequence[Observation], *apart: str) -> list[str]:
+    """The coordinates, but for those named, in which the observations differ; the method in any case."""
+    return [
+        key for key in ("method", "gamma", "weights", "layers", "size", "content", "style")
+        if key not in apart and (key == "method" or len({str(each.at[key]) for each in observations}) > 1)
+    ]  # fmt: skip
+
+
+def _first_share(at: Mapping[str, Any]) -> float:
+    """What the first of two fused methods has of their weights."""
+    weights = at["weights"] or (1.0, 1.0)
+    return weights[0] / (sum(weights) or 1.0)
+
+
+_ORDERS: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
+    "gamma": lambda at: at["gamma"],
+    "weights": lambda at: -_first_share(at),
+    "layers": lambda at: 0,  # a label: as the grid has them
+}
+"""How a row runs along an axis, whatever the order in the grid."""
+
+
 def _rows(observations: Sequence[Observation], along: str) -> dict[str, list[Observation]]:
-    """Observations that differ in `along` only, in the grid's order, by a label of what they share."""
-    keys = [key for key in ("gamma", "weights", "layers", "size", "content", "style") if key != along]
-    varying = [key for key in keys if len({str(each.at[key]) for each in observations}) > 1]
+    """Observations that differ in `along` only, in its order, by a label of what they share."""
+    keys = _varying(observations, along)
     rows: dict[str, list[Observation]] = defaultdict(list)
-    for each in observations:
-        rows[", ".join([each.at["method"], *(f"{key} {each.at[key]}" for key in varying)])].append(each)
+    for each in sorted(observations, key=lambda each: _ORDERS[along](each.at)):
+        rows[_label(each.at, keys)].append(each)
     return rows
 
 
@@ -162,9 +187,11 @@ def _coarser_with_depth(observations: Sequence[Observation]) -> dict[str, float]
 
 
 def _linear_coarser(observations: Sequence[Observation]) -> dict[str, float]:
-    grain = {(each.at["method"], each.at["layers"]): _number(each.score.granularity) for each in observations}
     layers = list(dict.fromkeys(each.at["layers"] for each in observations))[-2:]  # the sets 4 and 5
-    return {layer: grain["linear", layer] - grain["poly", layer] for layer in layers}
+    keys = list(dict.fromkeys(("layers", *_varying(observations, "method"))))
+    grain = {(each.at["method"], _label(each.at, keys)): _number(each.score.granularity)
+             for each in observations if each.at["layers"] in layers}  # fmt: skip
+    return {label: grain["linear", label] - grain["poly", label] for _, label in grain}
 
 
 def _content_rises(observations: Sequence[Observation]) -> dict[str, float]:
@@ -181,12 +208,17 @@ def _colours_approach(observations: Sequence[Observation]) -> dict[str, float]:
 
 def _methods_diverge(observations: Sequence[Observation]) -> dict[str, float]:
     """Root mean square difference of the pixels, the mean over all pairs of methods, from one gamma to the next."""
-    by_gamma: dict[float, list[Observation]] = defaultdict(list)
+    keys = _varying(observations, "method", "gamma")
+    groups: dict[str, dict[float, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for each in observations:
-        by_gamma[each.at["gamma"]].append(each)
-    distances = {gamma: _spread([each.picture for each in group]) for gamma, group in by_gamma.items()}
-    gammas = list(distances)
-    return {f"γ = {before:g} → {after:g}": distances[after] - distances[before] for before, after in pairwise(gammas)}
+        groups[_label(each.at, keys)][each.at["gamma"]].append(each.picture)
+    steps = {}
+    for label, by_gamma in groups.items():
+        distances = {gamma: _spread(paths) for gamma, paths in sorted(by_gamma.items())}
+        for before, after in pairwise(distances):
+            step = f"{label and label + ': '}γ = {before:g} → {after:g}"
+            steps[step] = distances[after] - distances[before]
+    return steps
 
 
 def _spread(paths: Sequence[Path]) -> float:
@@ -196,9 +228,9 @@ def _spread(paths: Sequence[Path]) -> float:
 
 def _all_fall(observations: Sequence[Observation]) -> dict[str, float]:
     """1 - the discrepancy that is left, for every measure in every cell."""
+    keys = _varying(observations)
     return {
-        f"{each.at['method']}, {each.at['content']} × {each.at['style']}: {measure}": 1.0
-        - _number(each.score.style[measure])
+        f"{_label(each.at, keys)}: {measure}": 1.0 - _number(each.score.style[measure])
         for each in observations
         for measure in SCORED_METHODS
     }

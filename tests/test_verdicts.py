@@ -133,5 +133,54 @@ def test_the_distance_between_the_methods_pictures_grows_with_gamma(tmp_path: Pa
     assert judge("methods_diverge", cells([5, 2, 1]), 12).verdict == "not observed"
 
 
+def test_a_verdict_goes_along_an_axis_by_its_values_whatever_the_order_in_the_grid(tmp_path: Path) -> None:
+    """Of every claim about a step: what holds in the paper's order holds in any."""
+
+    def cell(gamma: float, method: str = "bn", shade: int = 0) -> Observation:
+        path = tmp_path / f"{gamma}{method}.png"
+        Image.fromarray(np.full((20, 20, 3), 100 + shade, np.uint8)).save(path)
+        return observation(method, picture=path, gamma=gamma, content_left=gamma, colour=1 / gamma,
+                           style_left={method: 1 / gamma})  # fmt: skip
+
+    falling = [cell(gamma, method, k * int(10 * gamma)) for gamma in (10.0, 1.0, 0.1)
+               for k, method in enumerate(("bn", "poly"))]  # fmt: skip
+    for claim in ("content_loss_rises", "style_discrepancy_falls", "colours_approach", "methods_diverge"):
+        for cells in (falling, falling[::-1], falling[2:] + falling[:2]):
+            assert judge(claim, cells, 6).verdict == "observed once", claim
+
+    def fused(first: float, second: float) -> Observation:
+        share = first / (first + second)
+        return observation("bn+poly", weights=[first, second], style_left={"bn": 1 - share, "poly": share})
+
+    shares = [fused(1, 3), fused(5, 5), fused(0.9, 0.1), fused(0.3, 0.2)]
+    verdict = judge("interpolation_is_monotone", shares, 4)
+    assert (verdict.verdict, verdict.comparisons) == ("observed once", 6)
+
+
+def test_every_cell_is_compared_whatever_varies(tmp_path: Path) -> None:
+    def cells(method: str, left: float, **at: Any) -> Observation:
+        path = tmp_path / f"{method}{at}.png".replace("/", "")
+        shade = int(at.get("gamma", 1) * left * (method == "bn"))
+        Image.fromarray(np.full((20, 20, 3), shade, np.uint8)).save(path)
+        return observation(method, picture=path, style_left=dict.fromkeys(SCORED_METHODS, left), **at)
+
+    bad_first = [cells("bn", 1.5 if gamma == 0.1 else 0.5, gamma=gamma) for gamma in (0.1, 1.0, 10.0)]
+    verdict = judge("all_discrepancies_fall", bad_first, 3)
+    assert (verdict.verdict, verdict.comparisons, verdict.agreeing) == ("not observed", 12, 8)
+    sizes = [cells("bn", 0.5, size=size, layers=layers) for size in (64, 96) for layers in ("one", "two")]
+    assert judge("all_discrepancies_fall", sizes, 4).comparisons == 16
+
+    grains = [observation(method, layers=layer, style=style, granularity=grain)
+              for style, linear in (("s", 1.0), ("t", 3.0)) for layer in ("Layer 1", "Layer 2")
+              for method, grain in (("linear", linear), ("poly", 2.0))]  # fmt: skip
+    verdict = judge("linear_coarser_than_poly", grains, 8)
+    assert (verdict.verdict, verdict.comparisons, verdict.agreeing) == ("not observed", 4, 2)
+
+    # Two pairs of pictures: methods are compared within a pair, not across.
+    both = [cells(method, left, gamma=gamma, style=style) for style, left in (("s", 1.0), ("t", 20.0))
+            for gamma in (1.0, 5.0) for method in ("bn", "poly")]  # fmt: skip
+    assert [each.mean for each in judge("methods_diverge", both, 8).details] == pytest.approx([4, 80])
+
+
 def test_every_claim_is_made_by_a_figure() -> None:
     assert {name for each in FIGURES for name in figure(each).claims} == set(CLAIMS)
