@@ -56,7 +56,7 @@ class CellProcess:
         self.cell, self.threads = cell, threads
         self.progress: dict[str, Any] = {}
         self.pace: dict[str, float] = {}
-        self._reason = ""
+        self._reason, self._told_to_stop = "", False
         self._store, self._timeout = store, timeout
         self.began = self._sign_of_life = monotonic()
         folder = store.running(cell.id)
@@ -93,12 +93,14 @@ class CellProcess:
             return self._end("done")
         if code == worker.BUSY:
             return self._end("busy")
-        if code == worker.STOPPED:
+        # SIGTERM itself ends a cell that has not come so far as to listen to it.
+        if code == worker.STOPPED or (self._told_to_stop and code == -signal.SIGTERM):
             return self._end("stopped")
         return self._failed(_in_words(code, self._reason or self._last_line()))
 
     def stop(self) -> None:
         """Tell it to write its checkpoint and end."""
+        self._told_to_stop = True
         if self._process.poll() is None:
             self._process.terminate()
 

@@ -254,6 +254,21 @@ def test_an_interrupted_run_leaves_checkpoints_and_goes_on(
     assert store.state(cell.id) == "pending"
 
 
+def test_a_cell_that_is_stopped_while_it_still_imports_has_not_failed(
+    store: Store, cells: list[Cell], small: tuple[Grid, Inputs], tmp_path: Path
+) -> None:
+    write_spec(store, cells[0], small[1].network)
+    process = CellProcess(store, cells[0], 1, command=script(tmp_path, "import time\ntime.sleep(60)\n"))
+    supervisor.stop_all([process])
+    ended = process.ended()
+    assert ended is not None and (ended.outcome, ended.reason) == ("stopped", "")
+    assert store.state(cells[0].id) == "pending"
+
+    killed = CellProcess(store, cells[0], 1, command=script(tmp_path, "import os\nos.kill(os.getpid(), 15)\n"))
+    ended = supervisor.run_to_end(killed)
+    assert (ended.outcome, ended.reason) == ("failed", "killed by SIGTERM"), "nobody here told it to"
+
+
 def test_a_cell_whose_parent_was_killed_stops_with_a_checkpoint(
     store: Store, small: tuple[Grid, Inputs], tmp_path: Path
 ) -> None:
