@@ -191,14 +191,29 @@ def read_grid(path: Path) -> Grid:
 
 def parse_grid(data: Mapping[str, Any], name: str = "grid", folder: Path | None = None) -> Grid:
     """A grid from TOML's types; InputError for an unknown key, a wrong type or a value that cannot be."""
+    try:
+        return _checked(_grid(data, name, folder))
+    except InputError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"a value of a wrong type: {error}") from error
+
+
+def _grid(data: Mapping[str, Any], name: str, folder: Path | None) -> Grid:
     _require_known(data, TOP_KEYS, "key")
     _check_types(data)
     shared = {key: data[key] for key in BLOCK_KEYS if key in data}
     own = data.get("block", [{}])
     for block in own:
+        if not isinstance(block, Mapping):
+            raise InputError(f"block is {block!r}; write [[block]] on a line and its keys below")
         _require_known(block, BLOCK_KEYS, "key of a block")
         _check_types(block)
-    grid = Grid(
+    for table, kind, what in (("sweeps", list, "a list of gammas"), ("sources", str, "text")):
+        for key, value in data.get(table, {}).items():
+            if not isinstance(value, kind):
+                raise InputError(f"{table}.{key} is {value!r}; it must be {what}")
+    return Grid(
         name=str(data.get("name", name)),
         title=str(data.get("title", name)),
         caption=" ".join(str(data.get("caption", "")).split()),
@@ -214,7 +229,6 @@ def parse_grid(data: Mapping[str, Any], name: str = "grid", folder: Path | None 
         sweeps={key: tuple(map(float, values)) for key, values in data.get("sweeps", {}).items()},
         sources=dict(data.get("sources", {})),
     )
-    return _checked(grid)
 
 
 def _toml() -> Any:
@@ -243,28 +257,25 @@ def _check_types(data: Mapping[str, Any]) -> None:
             raise InputError(f"{key} is {value!r}; it must be {kind}")
         if wanted is list and not value:
             raise InputError(f"{key} is empty; give at least one value or leave it out")
+        if key in ("rows", "columns", "claims", "methods") and set(map(type, data[key])) != {str}:
+            raise InputError(f"{key} is {value!r}; it must be a list of names")
 
 
 def _block(values: Mapping[str, Any], folder: Path | None) -> dict[str, tuple]:
     if "pairs" not in values:
         raise InputError('pairs are missing; give pairs = [{ content = "photo.jpg", style = "painting.jpg" }]')
-    try:
-        return {
-            "methods": tuple(tuple(name.lower().split("+")) for name in values.get("methods", ["linear"])),
-            "weights": tuple(tuple(map(float, each)) for each in values.get("weights", [()])),
-            "gammas": tuple(map(float, values.get("gammas", [1.0]))),
-            "pairs": tuple(_pair(each, folder) for each in values["pairs"]),
-            "layer_sets": tuple(map(_layer_set, values.get("layer_sets", [list(STYLE_LAYERS)]))),
-            "sizes": tuple(map(int, values.get("sizes", [TransferConfig().size]))),
-        }
-    except (TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"a value of a wrong type: {error}") from error
+    return {
+        "methods": tuple(tuple(name.lower().split("+")) for name in values.get("methods", ["linear"])),
+        "weights": tuple(tuple(map(float, each)) for each in values.get("weights", [()])),
+        "gammas": tuple(map(float, values.get("gammas", [1.0]))),
+        "pairs": tuple(_pair(each, folder) for each in values["pairs"]),
+        "layer_sets": tuple(map(_layer_set, values.get("layer_sets", [list(STYLE_LAYERS)]))),
+        "sizes": tuple(values.get("sizes", [TransferConfig().size])),
+    }
 
 
 def _pair(value: Mapping[str, str], folder: Path | None) -> Pair:
-    if not isinstance(value, Mapping) or "style" not in value:
+    if not isinstance(value, Mapping) or "style" not in value or set(map(type, value.values())) != {str}:
         raise InputError(f'{value!r} is no pair; write {{ content = "photo.jpg", style = "painting.jpg" }}')
     _require_known(value, ("content", "style"), "key of a pair")
 
@@ -280,6 +291,8 @@ def _pair(value: Mapping[str, str], folder: Path | None) -> Pair:
 def _layer_set(value: Any) -> LayerSet:
     if isinstance(value, Mapping):
         _require_known(value, ("label", "layers"), "key of a layer set")
+        if "layers" not in value:
+            raise InputError(f'{value!r} is no layer set; write {{ label = "...", layers = ["relu1_1"] }}')
         return LayerSet(str(value.get("label", ", ".join(value["layers"]))), tuple(value["layers"]))
     return LayerSet(", ".join(value), tuple(value))
 
@@ -300,13 +313,13 @@ def _checked(grid: Grid) -> Grid:
             f"several cells fall on one place: {', '.join(varies) or 'a value'} "
             f"{'varies but is neither in rows nor in columns' if varies else 'is given twice'}"
         )
+    _check_config(grid)
     for pair in grid.pairs:
         if (pair.content is None) != (grid.alpha == 0):
             raise InputError(f"pair {pair.label}: without a content picture config.alpha must be 0, otherwise not")
-    if min(grid.preview_size, grid.preview_iterations, grid.iterations, *grid.seeds, 1) < (0 if grid.seeds else 1):
-        raise InputError("sizes and iterations must be 1 or more, seeds 0 or more")
+    if min(grid.preview_size, grid.preview_iterations) < 1:
+        raise InputError("preview_size and preview_iterations must be 1 or more")
     _check_claims(grid)
-    _check_config(grid)
     return grid
 
 
@@ -322,8 +335,11 @@ def _check_config(grid: Grid) -> None:
     for key in grid.config:
         if key in CONFIG_OF_AXES:
             raise InputError(f"config.{key}: a grid gives it by its own keys; remove it from [config]")
-    for at in grid.coordinates():
-        config_at(grid, at, at.size, grid.iterations, 0)
+    cells = grid.coordinates()
+    for at, seed in (*((at, 0) for at in cells), *((cells[0], seed) for seed in grid.seeds)):
+        config_at(grid, at, at.size, grid.iterations, seed)
+    if len(set(grid.seeds)) < len(grid.seeds):
+        raise InputError(f"seeds are {', '.join(map(str, grid.seeds))}: a replicate needs a seed of its own")
 
 
 def config_at(grid: Grid, at: Coordinates, size: int, iterations: int, seed: int) -> TransferConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -150,9 +150,9 @@ def _find(name: str, own: Path | None, offline: bool, notify: Notify) -> InputPi
         path = own / name
         if not path.is_file():
             raise InputError(f"there is no {name} in {own}; put it there, or leave --inputs out")
-        digest = file_hash(path)
-        is_named = record is not None and record.checksum is not None and record.checksum.digest == digest
-        return InputPicture(name, str(path.absolute()), digest, "named" if is_named else "own")
+        mine = _described(name, path, "own")
+        is_named = record is not None and record.checksum is not None and record.checksum.digest == mine.sha256
+        return replace(mine, origin="named") if is_named else mine
     if record is None or Path(name).is_file():
         if not Path(name).is_file():
             raise InputError(

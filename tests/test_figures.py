@@ -121,6 +121,23 @@ def test_a_grid_of_ones_own_is_read_from_toml_with_paths_from_its_own_folder(tmp
         ({"pairs": [{"style": "a"}]}, "without a content picture"),
         ({"name": "../x"}, "names a folder"),
         ({"methods": ["bn+poly"], "weights": [[1, 2, 3]]}, "fusion has 3 numbers"),
+        ({"methods": [1]}, "methods is [1]; it must be a list of names"),
+        ({"claims": [["x"]]}, "claims is [['x']]; it must be a list of names"),
+        ({"seeds": ["a"]}, "seed is 'a'"),
+        ({"seeds": [1.5]}, "seed is 1.5"),
+        ({"seeds": [-1]}, "seed is -1; allowed is 0 or more"),
+        ({"seeds": [7, 8, 7]}, "a replicate needs a seed of its own"),
+        ({"sizes": [64.5]}, "size is 64.5"),
+        ({"iterations": 0}, "iterations is 0; allowed is 1 or more"),
+        ({"preview_size": 0}, "must be 1 or more"),
+        ({"config": {"alpha": "x"}}, "alpha is 'x'"),
+        ({"layer_sets": [{"label": "L"}]}, "is no layer set"),
+        ({"layer_sets": [5]}, "wrong type"),
+        ({"block": [1]}, "block is 1; write [[block]]"),
+        ({"sweeps": {"x": 1}}, "sweeps.x is 1; it must be a list of gammas"),
+        ({"sweeps": {"x": ["y"]}}, "wrong type"),
+        ({"sources": {"gammas": 5}}, "sources.gammas is 5; it must be text"),
+        ({"pairs": [{"content": 5, "style": "a"}]}, "is no pair"),
     ],
 )
 def test_what_a_grid_cannot_say_is_one_line(change: dict, words: str) -> None:
@@ -136,4 +153,11 @@ def test_a_file_that_is_no_grid_is_named(tmp_path: Path) -> None:
         read_grid(path)
     path.write_text("gammas = [1,")
     with pytest.raises(InputError, match=r"grid\.toml: not TOML"):
+        read_grid(path)
+
+
+def test_a_grids_wrong_value_is_named_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text('pairs = [{ content = "a", style = "b" }]\nlayer_sets = [5]\n')
+    with pytest.raises(InputError, match=r"grid\.toml: a value of a wrong type"):
         read_grid(path)

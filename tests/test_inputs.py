@@ -87,6 +87,19 @@ def test_pictures_of_ones_own_are_taken_by_name_and_are_not_the_named_ones(
         find_pictures(figure("figure2"), VGG19, tmp_path)
 
 
+def test_a_picture_that_cannot_be_read_is_one_line(
+    tmp_path: Path, pictures: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, algorithm: str = "sha256") -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for name in (PAIR.content, PAIR.style):
+        (tmp_path / str(name)).write_bytes(pictures[0].read_bytes())
+    monkeypatch.setattr(inputs, "file_hash", refused)  # root reads any file
+    with pytest.raises(InputError, match=r"cannot read .*tubingen\.jpg: Permission denied"):
+        find_pictures(figure("figure2"), VGG19, tmp_path)
+
+
 def test_the_named_picture_in_a_folder_is_known_by_its_hash(
     tmp_path: Path, pictures: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
