@@ -56,6 +56,11 @@ def make_figure(grid: Grid, options: Options, stream: TextIO) -> int:
         stream.write(text + "\n")
         stream.flush()
 
+    if grid.seeds and options.replicates > 1:
+        raise InputError(
+            f"replicates is {options.replicates}, but the grid gives {len(grid.seeds)} seeds, one for each replicate; "
+            "leave one of the two out"
+        )
     inputs = find_inputs(grid, options, say)
     store = Store(options.out / inputs.folder_name(grid.name))
     make_folder(store.folder)
@@ -100,7 +105,7 @@ def describe_plan(grid: Grid, inputs: Inputs, plan: Plan, options: Options) -> d
             "sources": dict(grid.sources),
         },
         "inputs": inputs.as_dict() | {"notice": inputs.network.notice, "prefix": inputs.network.prefix},
-        "replicates": options.replicates,
+        "replicates": len(grid.seeds) or options.replicates,
         "calibration": options.calibration,
         "cells": {cell_id: cell.as_dict() for cell_id, cell in plan.cells.items()},
         "places": [asdict(place) for place in plan.places],

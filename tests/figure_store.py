@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ def make_store(
     *,
     network: Network = SURROGATE,
     replicates: int = 1,
+    seeds: tuple[int, ...] = (),
     done: Callable[[Place, str], bool] = lambda place, stage: True,
     numbers: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda at: {},
 ) -> Store:
     """Every cell for which `done` says so is there; `numbers` gives scores that are not 0.5."""
-    grid = figure(name)
+    grid = replace(figure(name), seeds=seeds)
     names = {each for pair in grid.pairs for each in (pair.content, pair.style) if each}
     folder.mkdir(parents=True)
     pictures = {}

@@ -152,6 +152,12 @@ def test_the_sheet_carries_the_burned_in_line(whole: Store, tmp_path: Path) -> N
         assert np.all(np.array(sheet)[-3:] == 255)
 
 
+def test_seeds_of_the_grid_are_replicates_and_the_page_says_how_they_were_judged(tmp_path: Path) -> None:
+    words = page_of(make_store(tmp_path / "figure2", seeds=(7, 8, 9), done=lambda place, stage: stage == "full")).words
+    assert "Over 3 replicates, each comparison by a one-sided t test" in words
+    assert "replicate 1 of 3 is shown" in words
+
+
 def test_the_pdf_is_one_page_at_300_dpi(whole: Store) -> None:
     write_report(whole)
     data = (whole.folder / "figure2.pdf").read_bytes()

@@ -72,6 +72,7 @@ def test_a_grid_from_preview_to_full_with_status_report_and_clean(grid: Path, ne
         (("run", "sizes.toml", "--size", "64"), "several cells fall on one place: a value is given twice"),
         (("run", "tiny.toml", "--weights", "nothing.npz"), "no such weights"),
         (("run", "tiny.toml", "--weights", "~no-such-user/x.npz"), "no such weights"),
+        (("run", "seeds.toml", "--replicates", "3"), "the grid gives 2 seeds"),
         (("status",), "there is no figure in out"),
         (("report", "."), "is not a figure's folder"),
         (("figure2", "--preset", "x", "--offline"), "unknown preset 'x'"),
@@ -81,6 +82,7 @@ def test_a_grid_from_preview_to_full_with_status_report_and_clean(grid: Path, ne
 def test_misuse_is_one_line_and_exit_code_2(grid: Path, arguments: tuple[str, ...], words: str) -> None:
     by_size = grid.read_text().replace("sizes = [40]\n", 'rows = ["size"]\n') + "[[block]]\nsizes = [40]\n" * 2
     grid.with_name("sizes.toml").write_text(by_size.replace("[40]", "[48]", 1))
+    grid.with_name("seeds.toml").write_text("seeds = [7, 8]\n" + grid.read_text())
     done = reproduce(*arguments, cwd=grid.parent)
     assert done.returncode == 2
     assert words in done.stderr
