@@ -125,8 +125,9 @@ def digest(value: Any) -> str:
 
 
 def seed_of(figure: str, pair: Pair, replicate: int) -> int:
-    """The seed of a cell, below 2^32: shared by all methods, balance factors, fusion weights and layer sets."""
-    return int(digest([figure, pair.content, pair.style, replicate])[:8], 16)
+    """The seed of a cell, below 2^32: shared by all methods, balance factors, fusion weights and layer sets, and the
+    same wherever the grid lies."""
+    return int(digest([figure, *(pair.written or (pair.content, pair.style)), replicate])[:8], 16)
 
 
 def make_plan(
@@ -187,11 +188,13 @@ class _Planner:
         config = self._config(at, replicate, stage)
         measured = config.alpha != 0 and config.balance == "measured"
         needs = {method: self._calibrate(method, at, stage) for method in at.method} if measured else {}
-        pictures = self._pictures(at.pair)
+        pictures, init = self._pictures(at.pair), self._grid.init_file
+        pictures |= {"init": self._inputs.pictures[init]} if init else {}
+        apart = (*_NOT_IN_ID, "init") if init else _NOT_IN_ID  # a path, in whose place the picture's hash counts
         cell = Cell(
             kind="transfer",
             content={
-                "config": {key: value for key, value in config.as_dict().items() if key not in _NOT_IN_ID},
+                "config": {key: value for key, value in config.as_dict().items() if key not in apart},
                 "inputs": {role: picture.sha256 for role, picture in pictures.items()},
                 "network": self._inputs.network.identity,
                 "calibration": needs,

@@ -33,15 +33,28 @@ TOP_KEYS = (
     *("name", "title", "caption", "iterations", "rows", "columns", "claims", "seeds", "preview_size"),
     *("preview_iterations", "config", "sweeps", "sources", "block", *BLOCK_KEYS),
 )
-CONFIG_OF_AXES = ("method", "fusion", "gamma", "layers", "size", "iterations", "seed", "beta_prime", "weights")
+_NO_INIT_FILE = (None, "noise", "content")
+_NOT_IN_CONFIG = {
+    **dict.fromkeys(
+        ("method", "fusion", "gamma", "layers", "size", "iterations", "seed", "beta_prime", "weights"),
+        "a grid gives it by its own keys",
+    ),
+    "time_limit": "the pictures would depend on how fast the machine is; give iterations",
+    "offline": "it is an option of the command, --offline",
+}
+"""Setting -> why it may not be in [config]."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Names or paths of a content and a style picture; without content the style alone is reconstructed."""
+    """Names or paths of a content and a style picture; without content the style alone is reconstructed.
+
+    written: the two as the grid's file has them, wherever that lies; None where they are the same.
+    """
 
     content: str | None
     style: str
+    written: tuple[str | None, str] | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:
@@ -129,6 +142,12 @@ class Grid:
         return float(self.config.get("alpha", TransferConfig().alpha))
 
     @property
+    def init_file(self) -> str | None:
+        """The picture that every cell starts from, where [config] names one."""
+        init = self.config.get("init")
+        return None if init in _NO_INIT_FILE else init
+
+    @property
     def pairs(self) -> tuple[Pair, ...]:
         """Every pair once, in order."""
         return tuple(dict.fromkeys(pair for block in self.blocks for pair in block["pairs"]))
@@ -213,6 +232,9 @@ def _grid(data: Mapping[str, Any], name: str, folder: Path | None) -> Grid:
         for key, value in data.get(table, {}).items():
             if not isinstance(value, kind):
                 raise InputError(f"{table}.{key} is {value!r}; it must be {what}")
+    config = dict(data.get("config", {}))
+    if isinstance(init := config.get("init"), str) and init not in _NO_INIT_FILE:
+        config["init"] = _found(init, folder)
     return Grid(
         name=str(data.get("name", name)),
         title=str(data.get("title", name)),
@@ -225,7 +247,7 @@ def _grid(data: Mapping[str, Any], name: str, folder: Path | None) -> Grid:
         preview_size=int(data.get("preview_size", PREVIEW_SIZE)),
         preview_iterations=int(data.get("preview_iterations", PREVIEW_ITERATIONS)),
         claims=tuple(data.get("claims", ())),
-        config=dict(data.get("config", {})),
+        config=config,
         sweeps={key: tuple(map(float, values)) for key, values in data.get("sweeps", {}).items()},
         sources=dict(data.get("sources", {})),
     )
@@ -279,13 +301,15 @@ def _pair(value: Mapping[str, str], folder: Path | None) -> Pair:
         raise InputError(f'{value!r} is no pair; write {{ content = "photo.jpg", style = "painting.jpg" }}')
     _require_known(value, ("content", "style"), "key of a pair")
 
-    def found(name: str) -> str:
-        # A path in a grid is meant from the grid's own folder.
-        here = folder / name if folder is not None and folder != FOLDER else None
-        return str(here.absolute()) if here is not None and here.is_file() else name
+    content, style = value.get("content") or None, value["style"]
+    written = (content and Path(content).as_posix(), Path(style).as_posix())
+    return Pair(content and _found(content, folder), _found(style, folder), written)
 
-    content = value.get("content")
-    return Pair(found(content) if content else None, found(value["style"]))
+
+def _found(name: str, folder: Path | None) -> str:
+    """A path in a grid is meant from the grid's own folder."""
+    here = folder / name if folder is not None and folder != FOLDER else None
+    return str(here.absolute()) if here is not None and here.is_file() else name
 
 
 def _layer_set(value: Any) -> LayerSet:
@@ -333,8 +357,8 @@ def _check_claims(grid: Grid) -> None:
 
 def _check_config(grid: Grid) -> None:
     for key in grid.config:
-        if key in CONFIG_OF_AXES:
-            raise InputError(f"config.{key}: a grid gives it by its own keys; remove it from [config]")
+        if key in _NOT_IN_CONFIG:
+            raise InputError(f"config.{key}: {_NOT_IN_CONFIG[key]}; remove it from [config]")
     cells = grid.coordinates()
     for at, seed in (*((at, 0) for at in cells), *((cells[0], seed) for seed in grid.seeds)):
         config_at(grid, at, at.size, grid.iterations, seed)

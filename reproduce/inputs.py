@@ -68,7 +68,8 @@ class InputPicture:
 
 @dataclass(frozen=True)
 class Inputs:
-    """A network, and a file for every picture of a grid's pairs (which may have been replaced by procedural ones)."""
+    """A network, and a file for every picture of a grid: of its pairs, which may have been replaced by procedural ones,
+    and of its start."""
 
     network: Network
     pictures: Mapping[str, InputPicture]
@@ -124,9 +125,10 @@ def find_pictures(
         procedural ones, and `notify` is told.
     """
     names = list(dict.fromkeys(name for pair in grid.pairs for name in (pair.content, pair.style) if name))
+    init = {name: _find(name, own, offline, notify) for name in (grid.init_file,) if name}
     try:
         found = {name: _find(name, own, offline, notify) for name in names}
-        return Inputs(network, found, {})
+        return Inputs(network, found | init, {})
     except model_zoo.UnreachableError as error:
         notify(f"warning: {error}; going on with procedural pictures")
     replaced, pictures = {}, {}
@@ -139,7 +141,7 @@ def find_pictures(
         for name in (stand_in.content, stand_in.style):
             if name:
                 pictures[name] = _find(name, None, True, notify)
-    return Inputs(network, pictures, replaced)
+    return Inputs(network, pictures | init, replaced)
 
 
 def _find(name: str, own: Path | None, offline: bool, notify: Notify) -> InputPicture:

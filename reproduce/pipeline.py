@@ -111,7 +111,7 @@ def describe_plan(grid: Grid, inputs: Inputs, plan: Plan, options: Options) -> d
         "places": [asdict(place) for place in plan.places],
         "rows": list(plan.rows),
         "columns": list(plan.columns),
-        "row_pairs": [pair and asdict(pair) for pair in plan.row_pairs],
+        "row_pairs": [pair and {"content": pair.content, "style": pair.style} for pair in plan.row_pairs],
         "stages": plan.stages,
     }
 

@@ -124,9 +124,9 @@ def _transfer(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Con
     from neural_style_mmd.stylization import transfer
 
     beta_prime = [store.result(cell.needs[method], CALIBRATION)["beta_prime"] for method in cell.needs]
-    config = TransferConfig.from_dict(
-        {**cell.content["config"], "weights": spec["network"]["request"], "beta_prime": beta_prime}
-    )
+    given = {"weights": spec["network"]["request"], "beta_prime": beta_prime}
+    given |= {role: path for role, path in cell.files.items() if role == "init"}
+    config = TransferConfig.from_dict({**cell.content["config"], **given})
     _require_inputs(cell)
     folder = store.running(cell.id)
     # A checkpoint belongs to one beta' and one network: with others the cell begins anew.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from model_zoo.errors import InputError
+from model_zoo.files import file_hash
 from reproduce import cells
 from reproduce.cells import Plan, make_plan, seed_of
-from reproduce.figures import FIGURES, Grid, Pair, figure, parse_grid
-from reproduce.inputs import InputPicture, Inputs, Network
+from reproduce.figures import FIGURES, Grid, Pair, figure, parse_grid, read_grid
+from reproduce.inputs import InputPicture, Inputs, Network, find_pictures
 
 TRUE = Network("vgg19", "vgg19", "vgg19.params", "a" * 64)
 SURROGATE = Network("surrogate", "surrogate", "surrogate", "b" * 64, "recipe 1, seed 0")
@@ -173,3 +176,38 @@ def test_figures_share_no_seed_and_a_grid_may_give_its_own() -> None:
     grid = parse_grid({"pairs": [{"content": "a", "style": "b"}], "seeds": [7, 8]})
     plan = make_plan(grid, inputs_of(grid), stages=("full",))
     assert sorted(plan.cells[i].content["config"]["seed"] for i in ids(plan)) == [7, 8]
+
+
+def test_a_grid_of_ones_own_has_the_same_cells_wherever_it_lies_and_others_with_another_start(
+    tmp_path: Path, pictures: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cells_in(folder: Path, start: Path = pictures[1]) -> list[Plan]:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, source in (("photo.png", pictures[0]), ("painting.png", pictures[1]), ("start.png", start)):
+            (folder / name).write_bytes(source.read_bytes())
+        (folder / "mine.toml").write_text(
+            'methods = ["bn"]\npairs = [{ content = "photo.png", style = "painting.png" }]\n'
+            '[config]\ninit = "start.png"\n'
+        )
+        monkeypatch.chdir(folder.parent)
+        grids = [read_grid(path) for path in (folder / "mine.toml", Path(folder.name) / "mine.toml")]
+        return [make_plan(grid, find_pictures(grid, TRUE, None, offline=True)) for grid in grids]
+
+    here, there = cells_in(tmp_path / "a" / "grids"), cells_in(tmp_path / "b" / "elsewhere")
+    assert len({frozenset(plan.cells) for plan in here + there}) == 1
+    for plan, folder in ((here[0], tmp_path / "a" / "grids"), (there[1], tmp_path / "b" / "elsewhere")):
+        for cell_id in ids(plan):
+            assert plan.cells[cell_id].files["init"] == str(folder / "start.png")
+            assert plan.cells[cell_id].content["inputs"]["init"] == file_hash(pictures[1])
+    other = cells_in(tmp_path / "a" / "grids", start=pictures[0])
+    assert not ids(other[0]) & ids(here[0]), "another start is another cell"
+    assert ids(other[0], "calibration") == ids(here[0], "calibration")
+
+
+def test_a_start_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'pairs = [{ content = "procedural:0-content", style = "procedural:0-style" }]\n[config]\ninit = "start.png"\n'
+    )
+    with pytest.raises(InputError, match=r"unknown picture 'start\.png'"):
+        find_pictures(read_grid(path), TRUE, None, offline=True)

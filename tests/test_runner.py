@@ -140,6 +140,25 @@ def test_the_calibrated_beta_reaches_the_cell_and_its_record_is_rerunnable(
     assert (again.returncode, again.stdout) == (0, "the pixels match\n"), again.stderr
 
 
+def test_a_cell_starts_from_the_picture_that_the_grid_names(
+    small: tuple[Grid, Inputs], pictures: tuple[Path, Path], tmp_path: Path
+) -> None:
+    grid, inputs = small
+    start = tmp_path / "start.png"
+    start.write_bytes(pictures[1].read_bytes())
+    own = grid.with_gammas("2").with_setting(None, None, {"init": str(start)})
+    plan = make_plan(own, find_pictures(own, inputs.network, None), stages=("full",))
+    store = Store(tmp_path / "store")
+    store.open(inputs.network)
+    assert do(store, plan.stage("full"), inputs.network).failed == []
+    cell = next(cell for cell in plan.stage("full") if cell.kind == "transfer")
+    record = store.result(cell.id, "picture.png.json")
+    assert (record["config"]["init"], record["inputs"]["init"]["path"]) == (str(start), str(start))
+    start.write_bytes(pictures[0].read_bytes())
+    other = Cell(**{**cell.__dict__, "content": {**cell.content, "numerics": 0}})
+    assert "has changed since" in do(store, [other], inputs.network).failed[0].reason
+
+
 def test_kill_9_resumes_from_the_checkpoint_to_the_same_bits(
     store: Store, small: tuple[Grid, Inputs], calibrated: tuple[Store, Plan], tmp_path: Path
 ) -> None:
