@@ -30,9 +30,9 @@ class Estimate:
     iteration: float
 
     def of(self, cell: Cell) -> float:
-        """Seconds of the whole cell, if it does not stop early. A calibration is some eight evaluations a pair."""
+        """Seconds of the whole cell, if it does not stop early."""
         if cell.kind == "calibration":
-            return len(cell.content["pairs"]) * (self.start + 8 * self.iteration)
+            return len(cell.content["pairs"]) * (self.start + supervisor.EVALUATIONS * self.iteration)
         return self.start + cell.content["config"]["iterations"] * self.iteration
 
 

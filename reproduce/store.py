@@ -3,7 +3,7 @@
 store.json          the network that this store is pinned to
 plan.json           the last grid that was asked for, for `status` and `report`
 cells/ID/           a done cell: its files, and DONE.json with their hashes
-running/ID/         a cell that was begun: spec.json, start.json, log.txt, a checkpoint
+running/ID/         a cell that was begun: spec.json, start.json, log.txt, a checkpoint or a calibration's pairs so far
 failed/ID/          a cell whose last try failed: failure.json, log.txt
 claims/ID.json      who works on it now
 targets/            what several cells need of their pictures, measured by the first, until all cells are done

@@ -25,6 +25,7 @@ from .store import Store
 
 COMMAND = (sys.executable, "-X", "faulthandler", "-m", "reproduce", "_cell")
 TIMEOUT = 300.0  # seconds without a sign of life; an iteration, or loading, takes far less
+EVALUATIONS = 8  # about as many a calibration makes of a pair, and says nothing meanwhile
 GRACE = 60.0  # seconds that a cell has to write its checkpoint when it is told to stop
 
 OUTCOMES = ("done", "failed", "busy", "stopped")
@@ -45,7 +46,7 @@ class CellProcess:
     """A running cell.
 
     threads: of MXNet, unless the cell goes on from a checkpoint, which fixes them.
-    timeout: seconds without a sign of life after which it is killed.
+    timeout: seconds without a sign of life after which it is killed; a calibration has EVALUATIONS times as many.
     progress: the last thing it told: {"iteration", "iterations", "total", "seconds"}.
     pace: {"start", "iteration"}, seconds, as soon as it has told it; empty before.
     """
@@ -57,7 +58,7 @@ class CellProcess:
         self.progress: dict[str, Any] = {}
         self.pace: dict[str, float] = {}
         self._reason, self._told_to_stop = "", False
-        self._store, self._timeout = store, timeout
+        self._store, self._timeout = store, timeout * (EVALUATIONS if cell.kind == "calibration" else 1)
         self.began = self._sign_of_life = monotonic()
         folder = store.running(cell.id)
         self._log = folder / "log.txt"
@@ -158,9 +159,9 @@ def write_spec(store: Store, cell: Cell, network: Network, extra: Mapping[str, A
 
 
 def recorded_threads(store: Store, cell_id: str) -> int | None:
-    """The threads of the cell's first start, where there is a checkpoint to go on from."""
+    """The threads of the cell's first start, where there is a checkpoint, or a measured pair, to go on from."""
     folder = store.running(cell_id)
-    if not any(folder.glob("checkpoint-*.npz")):
+    if not any(any(folder.glob(pattern)) for pattern in ("checkpoint-*.npz", "pairs-*.json")):
         return None
     try:
         return int(json.loads((folder / "start.json").read_text(encoding="utf-8"))["threads"])

@@ -206,11 +206,13 @@ def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Co
 
     _require_inputs(cell)
     folder = store.running(cell.id)
-    _fix_threads(folder, False)
+    so_far = folder / f"pairs-{spec['network']['sha256'][:12]}.json"
+    measured = _read_pairs(so_far)
+    _fix_threads(folder, bool(measured))
     method, pairs = cell.content["method"], cell.content["pairs"]
     weights = _load_network(spec, conversation)
-    measured = []
-    for k, pair in enumerate(pairs):
+    first = len(measured)
+    for k, pair in enumerate(pairs[first:], first):
         conversation.tell(always=True, iteration=k, iterations=len(pairs), total=None)
         config = TransferConfig.from_dict(
             {
@@ -225,9 +227,10 @@ def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Co
         conversation.check()
         began = monotonic()
         balance = setting.measure_balance()
-        if k == 0:  # its evaluations: the content, each layer, and two at the start
+        if k == first:  # its evaluations: the content, each layer, and two at the start
             conversation.tell_pace(began, (monotonic() - began) / (3 + len(config.layers)))
         measured.append({"files": [setting.inputs[role]["name"] for role in ("content", "style")], **balance.as_dict()})
+        write_json(so_far, {"pairs": measured})
     betas = [each["beta_prime"][method] for each in measured]
     target = _empty_folder(folder / "result")
     write_json(
@@ -246,8 +249,13 @@ def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Co
     return DONE
 
 
+def _read_pairs(path: Path) -> list[dict[str, Any]]:
+    """What an earlier start of a calibration measured, from the first pair on."""
+    return json.loads(path.read_text(encoding="utf-8"))["pairs"] if path.is_file() else []
+
+
 def _fix_threads(folder: Path, resumed: bool) -> None:
-    """The number of threads is that of the cell's first start as long as there is a checkpoint to go on from."""
+    """The number of threads is that of the cell's first start as long as there is something to go on from."""
     path = folder / "start.json"
     if resumed and path.is_file():
         choose_threads(json.loads(path.read_text(encoding="utf-8"))["threads"])

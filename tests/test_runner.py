@@ -273,6 +273,51 @@ def test_an_interrupted_run_leaves_checkpoints_and_goes_on(
     assert store.state(cell.id) == "pending"
 
 
+def test_a_calibration_goes_on_after_the_pairs_that_it_has_measured(
+    small: tuple[Grid, Inputs], pictures: tuple[Path, Path], tmp_path: Path
+) -> None:
+    def calibration(*pairs: tuple[Path, Path]) -> Cell:
+        grid = parse_grid(
+            {"methods": ["bn"], "pairs": [{"content": str(content), "style": str(style)} for content, style in pairs],
+             "rows": ["pair"], "layer_sets": [["relu1_1"]], "sizes": [40], "config": {"content_layer": "relu2_1"}}
+        )  # fmt: skip
+        plan = make_plan(grid, find_pictures(grid, small[1].network, None), stages=("full",))
+        return next(cell for cell in plan.stage("full") if cell.kind == "calibration")
+
+    store = Store(tmp_path / "store")
+    store.open(small[1].network)
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    begun = calibration(pictures, (text, pictures[1]))
+    assert do(store, [begun], small[1].network, threads=2).done == 0, "its second pair cannot be read"
+    (kept,) = store.running(begun.id).glob("pairs-*.json")
+    first = json.loads(kept.read_text())
+    assert [each["files"] for each in first["pairs"]] == [["content.png", "style.png"]]
+
+    whole = calibration(pictures, pictures[::-1])
+    first["pairs"][0]["beta_prime"]["bn"] = 2.0  # by which it is known again
+    folder = store.running(whole.id)
+    folder.mkdir()
+    (folder / kept.name).write_text(json.dumps(first))
+    (folder / "start.json").write_text((store.running(begun.id) / "start.json").read_text())
+    assert do(store, [whole], small[1].network, threads=1).done == 1
+    result = store.result(whole.id, "calibration.json")
+    betas = [each["beta_prime"]["bn"] for each in result["pairs"]]
+    assert (len(betas), betas[0], result["threads"]) == (2, 2.0, 2)
+    assert result["beta_prime"] == pytest.approx((betas[0] * betas[1]) ** 0.5)
+
+
+def test_a_calibration_which_tells_after_each_pair_alone_has_more_time_than_an_iteration(
+    calibrated: tuple[Store, Plan], small: tuple[Grid, Inputs], tmp_path: Path
+) -> None:
+    cell = next(cell for cell in calibrated[1].stage("full") if cell.kind == "calibration")
+    store = Store(tmp_path / "store")
+    store.open(small[1].network)
+    for seconds, words in ((1.0, "it ended without a result"), (60.0, "hung: no sign of life for 2.4 s; killed")):
+        command = script(tmp_path, f"import time\ntime.sleep({seconds})\n")
+        assert do(store, [cell], small[1].network, command=command, timeout=0.3).failed[0].reason == words
+
+
 def test_a_cell_that_is_stopped_while_it_still_imports_has_not_failed(
     store: Store, cells: list[Cell], small: tuple[Grid, Inputs], tmp_path: Path
 ) -> None:
