@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, sleep
@@ -15,6 +14,7 @@ from . import locks, supervisor
 from .cells import Cell
 from .display import Display
 from .inputs import Network
+from .memory import free_memory
 from .store import Store
 from .supervisor import CellProcess, Ended, write_spec
 
@@ -107,20 +107,13 @@ def divide_cores(jobs: int | None, cells: Sequence[Cell], cores: int | None = No
     cores = cores or usable_cores()
     if jobs is None:
         largest = max((cell.content["config"]["size"] for cell in cells), default=512)
-        jobs = max(1, min(cores, len(cells), _free_memory() // _memory_of(largest)))
+        jobs = max(1, min(cores, len(cells), free_memory() // _memory_of(largest)))
     return jobs, max(1, cores // jobs)
 
 
 def _memory_of(size: int) -> int:
     """Bytes of a cell with this long edge, generously: the network's 80 MB several times, and feature maps."""
     return int(400e6 + 3300 * size**2)
-
-
-def _free_memory() -> int:
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return 1 << 62
 
 
 def dearest_first(cells: Sequence[Cell]) -> list[Cell]:

@@ -23,6 +23,7 @@ from reproduce.cells import Cell, Plan, make_plan
 from reproduce.display import Display
 from reproduce.figures import Grid, parse_grid
 from reproduce.inputs import Inputs, Network, find_pictures
+from reproduce.memory import free_memory
 from reproduce.pipeline import shard_of
 from reproduce.runner import dearest_first, divide_cores, run_locally
 from reproduce.store import Store
@@ -379,6 +380,41 @@ def test_a_cell_goes_on_only_when_its_calibration_is_done(small: tuple[Grid, Inp
 def test_the_cores_are_divided_among_the_cells(jobs: int | None, cells: int, cores: int, expected: tuple) -> None:
     work = [Cell("transfer", {"config": {"size": 64, "iterations": 1}}, {})] * cells
     assert divide_cores(jobs, work, cores) == expected
+
+
+def test_cells_are_as_many_as_the_memory_holds_that_is_free_or_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine of 16 GB of which files fill 15; the same in a job of at most 4 GB, of either version of cgroups."""
+
+    def write(path: str, text: str) -> None:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    write("proc/meminfo", "MemTotal: 16000000 kB\nMemFree: 300000 kB\nMemAvailable: 15000000 kB\n")
+    assert free_memory(tmp_path) == 15_000_000 * 1024
+    write("proc/self/cgroup", "0::/job/step\n")
+    write("sys/fs/cgroup/job/step/memory.max", "max\n")
+    write("sys/fs/cgroup/job/step/memory.current", "1000\n")
+    assert free_memory(tmp_path) == 15_000_000 * 1024
+    write("sys/fs/cgroup/job/memory.max", "4000000000\n")
+    write("sys/fs/cgroup/job/memory.current", "3000000000\n")
+    write("sys/fs/cgroup/job/memory.stat", "anon 700000000\ninactive_file 2200000000\n")
+    assert free_memory(tmp_path) == 3_200_000_000
+    write("proc/self/cgroup", "5:cpu,cpuacct:/\n4:memory:/slurm\n")
+    write("sys/fs/cgroup/memory/slurm/memory.limit_in_bytes", "2000000000\n")
+    write("sys/fs/cgroup/memory/slurm/memory.usage_in_bytes", "500000000\n")
+    assert free_memory(tmp_path) == 1_500_000_000
+
+    work = [Cell("transfer", {"config": {"size": 512, "iterations": 1}}, {})] * 20
+    monkeypatch.setattr(runner, "free_memory", lambda: 15 << 30)
+    assert divide_cores(None, work, 8) == (8, 1)
+    monkeypatch.setattr(runner, "free_memory", lambda: 3 << 30)
+    assert divide_cores(None, work, 8) == (2, 4)
+
+
+def test_the_free_memory_of_this_machine_is_between_nothing_and_all() -> None:
+    assert 0 < free_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_calibrations_and_dear_cells_are_done_first() -> None:
