@@ -47,7 +47,7 @@ _RUN_OPTIONS = (
                  help="Repeat every cell with other seeds, to tell effects from noise."),
     click.option("--calibration", default="figure", show_default=True, type=click.Choice(["figure", "pair"]),
                  help="Measure beta' once over the figure's pairs, or for each pair."),
-    click.option("--preset", help="Preset of the configuration."),
+    click.option("--preset", help="Preset of the configuration, its iterations too."),
     click.option("--jobs", default="auto", show_default=True, help="Cells at once; the cores are divided among them."),
     click.option("--threads", type=click.IntRange(min=1), help="Threads of each cell."),
     click.option("--timeout", default=300.0, show_default=True, type=float,

@@ -176,14 +176,25 @@ class Grid:
                     f"gammas {gammas!r}: neither numbers joined by commas nor a sweep of {self.name} (its sweeps: "
                     f"{known})"
                 ) from None
-        return _checked(replace(self, blocks=tuple({**block, "gammas": values} for block in self.blocks)))
+        blocks = tuple({**block, "gammas": values} for block in self.blocks)
+        return _checked(replace(self, blocks=blocks, **self._in_place(gammas=gammas)))
 
     def with_setting(self, size: int | None, iterations: int | None, config: Mapping[str, Any]) -> Grid:
-        """The grid with another long edge, another limit of iterations, further fields of the configuration."""
+        """The grid with another long edge, another limit of iterations, further fields of the configuration. A preset
+        among these brings its own limit, unless one is given."""
+        if iterations is None and "preset" in config:
+            iterations = TransferConfig(preset=config["preset"]).iterations
+        given = {"sizes": size, "iterations": iterations, **{f"config.{key}": value for key, value in config.items()}}
         blocks = self.blocks if size is None else tuple({**block, "sizes": (size,)} for block in self.blocks)
-        return _checked(
-            replace(self, blocks=blocks, iterations=iterations or self.iterations, config={**self.config, **config})
-        )
+        grid = replace(self, **self._in_place(**given), iterations=iterations or self.iterations)
+        return _checked(replace(grid, blocks=blocks, config={**self.config, **config}))
+
+    def _in_place(self, **given: Any) -> dict[str, Any]:
+        """A caption and sources that say what was asked for in place of the grid's own, which they tell of."""
+        words = "; ".join(f"{key} {value}" for key, value in given.items() if value is not None)
+        asked = f"Asked for in place of the grid's own: {words}." if words else ""
+        sources = {key: "asked for in place of the grid's own" for key, value in given.items() if value is not None}
+        return {"caption": f"{self.caption} {asked}".strip(), "sources": {**self.sources, **sources}}
 
 
 def figure(name: str) -> Grid:

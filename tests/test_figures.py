@@ -43,6 +43,23 @@ def test_figure_2_has_the_first_sweep_of_the_release_as_an_option() -> None:
     assert {at.gamma for at in figure("figure2").with_gammas("3,7").coordinates()} == {3, 7}
 
 
+def test_what_was_asked_for_is_not_said_to_be_the_papers() -> None:
+    whole = figure("figure3")
+    for own in (whole.with_setting(None, None, {}), figure("figure3")):
+        assert (own.caption, own.sources) == (whole.caption, whole.sources)
+    asked = whole.with_gammas("1,3").with_setting(256, 50, {"preset": "release"})
+    assert "gammas 1,3" in asked.caption and "sizes 256; iterations 50; config.preset release" in asked.caption
+    for key in ("gammas", "sizes", "iterations", "config.preset"):
+        assert asked.sources[key] == "asked for in place of the grid's own"
+    assert asked.sources["methods"] == whole.sources["methods"]
+
+
+def test_a_preset_brings_its_own_iterations_unless_they_are_given() -> None:
+    assert figure("figure2").with_setting(None, None, {"preset": "fast"}).iterations == 94
+    assert figure("figure2").with_setting(None, 40, {"preset": "fast"}).iterations == 40
+    assert figure("figure2").with_setting(None, None, {}).iterations == 500
+
+
 def test_figure_3_is_six_pairs_with_gamma_2_2_2_5_5_5() -> None:
     grid = figure("figure3")
     gammas = {at.pair: at.gamma for at in grid.coordinates()}
