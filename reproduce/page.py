@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from string import Template
 
+import numpy as np
 from PIL import Image
 
 from neural_style_mmd.images import read_picture, resize
@@ -65,7 +66,7 @@ def state_line(results: Results) -> str:
 
 def figure(results: Results) -> str:
     """The figure laid out as in the paper."""
-    roles = [role for role in ("content", "style") if _has(results, role)]
+    roles = [role for role in ("content", "style") if results.has_original(role)]
     beside = [""] if results.one_pair else roles
     columns = [*beside, *results.plan["columns"]]
     widths = f"max-content repeat({len(columns)}, minmax(96px, 1fr))"
@@ -84,10 +85,6 @@ def figure(results: Results) -> str:
     )
 
 
-def _has(results: Results, role: str) -> bool:
-    return any(results.original(role, row) for row in range(len(results.plan["rows"])))
-
-
 def _originals(results: Results, row: int, roles: Sequence[str]) -> Iterable[str]:
     if not results.one_pair:
         return [_original(results, role, row, f"{role}-{row}", "") for role in roles]
@@ -99,10 +96,10 @@ def _originals(results: Results, row: int, roles: Sequence[str]) -> Iterable[str
 
 
 def _original(results: Results, role: str, row: int, key: str, caption: str) -> str:
-    path = results.original(role, row)
-    if path is None:
-        return '<div class="tile empty">not there any more</div>'
-    source = _data_uri(path, ORIGINAL_EDGE)
+    pixels = results.original(role, row)
+    if isinstance(pixels, str):
+        return f'<div class="tile empty">{escape(pixels)}</div>'
+    source = _data_uri(resize(pixels, ORIGINAL_EDGE))
     words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure class="original"><img data-original="{key}" src="{source}" alt="{role} picture">{words}</figure>'
 
@@ -114,18 +111,16 @@ def _tile(tile: Tile | None, results: Results) -> str:
         words = {"failed": "failed", "running": "being made"}.get(tile.state, "missing")
         reason = f"<br>{escape(str(tile.failure['reason']))}" if tile.failure else ""
         return f'<div class="tile empty {tile.state}"><span>{words}{reason}</span></div>'
+    source = _data_uri(read_picture(tile.picture).pixels)
     badge = '<span class="badge">preview</span>' if tile.stage == "preview" and "full" in results.stages else ""
     return (
         f'<button type="button" class="tile" data-cell="{tile.cell_id[:12]}" data-row="{tile.row}" '
-        f'data-label="{escape(tile.label)}"><img src="{_data_uri(tile.picture)}" alt="{escape(tile.label)}">{badge}'
+        f'data-label="{escape(tile.label)}"><img src="{source}" alt="{escape(tile.label)}">{badge}'
         "</button>"
     )
 
 
-def _data_uri(path: Path, long_edge: int | None = None) -> str:
-    pixels = read_picture(path).pixels
-    if long_edge is not None:
-        pixels = resize(pixels, long_edge)
+def _data_uri(pixels: np.ndarray) -> str:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -95,7 +95,7 @@ def as_pdf(pixels: np.ndarray, title: str) -> bytes:
 def _originals(results: Results) -> tuple[list[list[Any]], list[str]]:
     """The cells left of each row and their headings: content and style of each row, or, where all rows share one pair,
     content beside the first row and style beside the second."""
-    roles = [role for role in ("content", "style") if results.original(role, 0) or role == "style"]
+    roles = [role for role in ("content", "style") if results.has_original(role) or role == "style"]
     count = len(results.plan["rows"])
     if results.one_pair and count >= len(roles):
         shown = [_read(results, role, 0) for role in roles] + [None] * (count - len(roles))
@@ -104,8 +104,8 @@ def _originals(results: Results) -> tuple[list[list[Any]], list[str]]:
 
 
 def _read(results: Results, role: str, row: int) -> tuple[str, np.ndarray] | None:
-    path = results.original(role, row)
-    return ("", read_picture(path).pixels) if path else None
+    pixels = results.original(role, row)
+    return None if isinstance(pixels, str) else ("", pixels)
 
 
 def _tile_label(results: Results, tile: Tile) -> str:

@@ -8,6 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from model_zoo.errors import InputError
+from model_zoo.files import file_hash
+from neural_style_mmd.images import read_picture
 from neural_style_mmd.scoring import Score
 
 from .store import Store
@@ -108,12 +113,23 @@ class Results:
         prefix = self.inputs["prefix"]
         return [judge(name, self.observations, expected, prefix) for name in self.grid["claims"]]
 
-    def original(self, role: str, row: int) -> Path | None:
-        """The content or style picture of a row; None where rows do not have one, or the file is gone."""
+    def has_original(self, role: str) -> bool:
+        """Whether a row has a content or style picture of its own."""
+        return any(pair and pair[role] for pair in self.plan["row_pairs"])
+
+    def original(self, role: str, row: int) -> np.ndarray | str:
+        """The pixels of a row's content or style picture; in words, why they are not to be had."""
         pair = self.plan["row_pairs"][row]
-        name = pair[role] if pair else None
-        path = Path(self.inputs["pictures"][name]["path"]) if name else None
-        return path if path is not None and path.is_file() else None
+        if not (pair and pair[role]):
+            return ""
+        picture = self.inputs["pictures"][pair[role]]
+        try:
+            same = file_hash(Path(picture["path"])) == picture["sha256"]
+            return read_picture(picture["path"]).pixels if same else "changed since"
+        except OSError:
+            return "not there any more"
+        except InputError:
+            return "not a picture that can be read"
 
     @property
     def one_pair(self) -> bool:

@@ -202,8 +202,7 @@ def origins(results: Results) -> str:
     for picture in results.inputs["pictures"].values():
         facts.append((picture["name"], f"{picture['origin']}, <code>sha256 {escape(picture['sha256'])}</code>"))
     if done:
-        versions = ", ".join(f"{name} {number}" for name, number in done[0]["versions"].items())
-        facts.append(("versions", escape(versions) + f", numerics {done[0]['numerics_version']}"))
+        facts.append(("versions", escape("; ".join(sorted({_versions(record) for record in done})))))
         facts.append(("processors", escape("; ".join(sorted({str(record["cpu"]) for record in done})))))
         facts.append(("threads", escape(", ".join(sorted({str(record["threads"]) for record in done})))))
         facts.append(("computing time", duration(sum(record["seconds"] for record in done))))
@@ -215,6 +214,11 @@ def origins(results: Results) -> str:
     )
     heading = "<h3>Where each number of the grid comes from</h3>" if sources else ""
     return f"<dl class='facts'>{listed}</dl>{heading}<dl class='facts'>{sources}</dl>"
+
+
+def _versions(record: Mapping[str, Any]) -> str:
+    numbers = record["versions"] | {"numerics": record["numerics_version"]}
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
 
 
 def cells(results: Results) -> str:

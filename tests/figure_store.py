@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from model_zoo.files import write_json
+from model_zoo.files import file_hash, write_json
 from neural_style_mmd.scoring import SCORED_METHODS
 from reproduce.cells import Cell, Place, make_plan
 from reproduce.figures import figure
@@ -32,7 +32,7 @@ def make_store(
     done: Callable[[Place, str], bool] = lambda place, stage: True,
     numbers: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda at: {},
 ) -> Store:
-    """Every cell for which `done` says so is there; `numbers` gives scores that are not 0.5."""
+    """Every cell for which `done` says so is there; `numbers` gives scores that are not 0.5, and other versions."""
     grid = replace(figure(name), seeds=seeds)
     names = {each for pair in grid.pairs for each in (pair.content, pair.style) if each}
     folder.mkdir(parents=True)
@@ -40,7 +40,7 @@ def make_store(
     for k, each in enumerate(sorted(names)):
         path = folder / f"input-{Path(each).stem}.png"
         picture(path, 3 * k)
-        pictures[each] = InputPicture(each, str(path), f"{k:064x}", "named")
+        pictures[each] = InputPicture(each, str(path), file_hash(path), "named")
     inputs = Inputs(network, pictures, {})
     plan = make_plan(grid, inputs, replicates=replicates)
     store = Store(folder)
@@ -77,7 +77,8 @@ def _publish(store: Store, cell: Cell, number: int, stage: str, network: Network
     record = {
         "config": config, "preset": "paper", "overrides": {"gamma": config["gamma"]}, "outcome": "iteration_limit",
         "iterations": 5, "seconds": 0.5, "seed": config["seed"], "trace": trace, "notes": [], "threads": 1,
-        "cpu": "a processor", "versions": {"python": "3.11", "mxnet": "1.9.1"}, "numerics_version": 1,
+        "cpu": "a processor", "numerics_version": 1,
+        "versions": {"python": "3.11", "mxnet": "1.9.1"} | numbers.get("versions", {}),
         "weights": {"kind": network.kind, "name": network.name, "sha256": network.sha256, "notes": []},
         "balance": {
             "content_norm": 2.0, "beta_prime": dict.fromkeys(methods, 3.0),
@@ -88,7 +89,7 @@ def _publish(store: Store, cell: Cell, number: int, stage: str, network: Network
     style = dict.fromkeys(SCORED_METHODS, 0.5) | numbers.get("style", {})
     per_layer = {method: dict.fromkeys(layers, 0.5) for method in SCORED_METHODS}
     score = {"content": 0.5, "content_loss": 7.0, "colour": 0.5, "granularity": 5.0,
-             **{key: value for key, value in numbers.items() if key != "style"},
+             **{key: value for key, value in numbers.items() if key not in ("style", "versions")},
              "style": style, "layers": per_layer, "style_loss": per_layer}  # fmt: skip
     write_json(result / "picture.png.json", record)
     write_json(result / "metrics.json", score)

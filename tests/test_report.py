@@ -12,6 +12,7 @@ import pytest
 from figure_store import TRUE, make_store
 from PIL import Image
 
+from model_zoo.files import file_hash
 from reproduce.curves import chart
 from reproduce.report import write_report
 from reproduce.results import Results
@@ -156,6 +157,35 @@ def test_seeds_of_the_grid_are_replicates_and_the_page_says_how_they_were_judged
     words = page_of(make_store(tmp_path / "figure2", seeds=(7, 8, 9), done=lambda place, stage: stage == "full")).words
     assert "Over 3 replicates, each comparison by a one-sided t test" in words
     assert "replicate 1 of 3 is shown" in words
+
+
+def test_a_picture_that_is_gone_or_another_now_is_not_shown_as_the_runs(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "figure3", "figure3", done=lambda place, stage: place.row == 0)
+    paths = {name: Path(each["path"]) for name, each in store.read_plan()["inputs"]["pictures"].items()}
+    paths["the_scream.jpg"].unlink()
+    paths["starry_night.jpg"].write_bytes(paths["frida_kahlo.jpg"].read_bytes())
+    paths["shipwreck.jpg"].write_text("no picture")
+    page = page_of(store)
+    shown = {attrs["data-original"] for attrs in page.having("img") if "data-original" in attrs}
+    assert shown == {f"content-{row}" for row in range(6)} | {"style-0", "style-3", "style-5"}
+    assert page.words.count("changed since") == 2 and page.words.count("not there any more") == 1
+
+    plan = store.read_plan()
+    plan["inputs"]["pictures"]["shipwreck.jpg"]["sha256"] = file_hash(paths["shipwreck.jpg"])
+    store.write_plan(plan)
+    assert page_of(store).words.count("not a picture that can be read") == 1
+
+    two = make_store(tmp_path / "figure2")
+    Path(two.read_plan()["inputs"]["pictures"]["tubingen.jpg"]["path"]).unlink()
+    assert "not there any more" in page_of(two).words
+
+
+def test_every_version_that_made_a_cell_is_named(tmp_path: Path) -> None:
+    def numbers(at) -> dict:
+        return {"versions": {"mxnet": "1.9.0"}} if at["gamma"] == 10 else {}
+
+    words = page_of(make_store(tmp_path / "figure2", numbers=numbers)).words
+    assert "python 3.11, mxnet 1.9.0, numerics 1; python 3.11, mxnet 1.9.1, numerics 1" in words
 
 
 def test_the_pdf_is_one_page_at_300_dpi(whole: Store) -> None:
