@@ -27,28 +27,36 @@ from .runner import POLL, Board, Tally
 from .store import Store
 from .supervisor import CellProcess, Ended, run_to_end, write_spec
 
-INSTALL = "pip install 'neural-style-mmd[distributed]'"
+INSTALL = ".venv/bin/pip install -e '.[distributed]'"
 WAIT_FOR_WORKERS = 60.0  # seconds
 BUSY_POLL = 1.0  # seconds between two looks at a claim that somebody holds
 AHEAD = 2  # cells submitted for each worker thread, so that none waits for the next
+COUNT_WORKERS = 2.0  # seconds between two looks at who works: a cluster grows and shrinks
 
 
 def do_cell(
-    folder: str, cell: dict[str, Any], threads: int | None, slots: dict[str, int], timeout: float
+    folder: str,
+    cell: dict[str, Any],
+    network: dict[str, str],
+    threads: int | None,
+    slots: dict[str, int],
+    timeout: float,
 ) -> dict[str, Any]:
     """The task: do one cell of the store in `folder` and return what became of it.
 
-    threads: of MXNet in the cell; None for the worker's cores divided among the `slots` (worker threads) of its host.
-    Dask itself sets OMP_NUM_THREADS=1 in its workers, which the cell's process does not inherit.
+    threads: of MXNet in the cell; None for the worker's share of its cores, see `threads_of`. slots: worker threads by
+    host. Dask itself sets OMP_NUM_THREADS=1 in its workers, which the cell's process does not inherit.
     """
     if not Path(folder).is_dir():
         reason = f"there is no folder {folder} on this worker: it must be shared by all"
         return asdict(Ended(cell["id"], "failed", reason))
     if threads is None:
-        host = urlsplit(_dask().get_worker().address).hostname or ""
-        threads = max(1, usable_cores() // slots.get(host, 1))
+        worker = _dask().get_worker()
+        on_host = slots.get(urlsplit(worker.address).hostname or "", 1)
+        threads = threads_of(worker.state.nthreads, on_host, usable_cores(), os.cpu_count() or 1)
     store, mine = Store(Path(folder)), Cell.from_dict(cell)
     while True:
+        write_spec(store, mine, Network(**network))  # here, for `clean` takes away what nobody works on
         process = CellProcess(store, mine, threads, timeout=timeout)
         try:
             ended = run_to_end(process)
@@ -59,6 +67,14 @@ def do_cell(
         if ended.outcome != "busy":
             return asdict(ended)
         sleep(BUSY_POLL)  # the process of a killed worker ends at its next iteration
+
+
+def threads_of(own: int, on_host: int, usable: int, cores: int) -> int:
+    """The threads of a cell on a worker with `own` worker threads, of `on_host` on its host, which has `cores`.
+
+    A worker that may not use all of them, as in a job of a batch system, has those that it may for itself.
+    """
+    return max(1, usable // (own if usable < cores else on_host))
 
 
 def run_on_cluster(
@@ -74,17 +90,20 @@ def run_on_cluster(
 ) -> Tally:
     """Do every cell that is not done on the cluster at `scheduler`: tcp://HOST:PORT, or local:N, N processes here."""
     client, cluster = _connect(scheduler)
-    folder = str(store.folder.absolute())
+    folder, network_values = str(store.folder.absolute()), asdict(network)
     board = Board(cells, store)
     tasks: dict[Any, tuple[Cell, float]] = {}
     try:
-        slots = _slots(client)
+        slots, counted_at = _wait_for_slots(client), monotonic()
+        if cluster is not None and threads is None:  # its workers share what this process may use
+            threads = max(1, usable_cores() // sum(slots.values()))
         while not board.is_finished:
             board.look_around()
+            if monotonic() - counted_at >= COUNT_WORKERS:
+                slots, counted_at = _slots(client), monotonic()
             while len(tasks) < AHEAD * sum(slots.values()) and (cell := board.next()) is not None:
-                write_spec(store, cell, network)
                 key = f"cell-{cell.id}-{monotonic()}"  # a cell that is sent again is another task
-                task = client.submit(do_cell, folder, cell.as_dict(), threads, slots, timeout, key=key)
+                task = client.submit(do_cell, folder, cell.as_dict(), network_values, threads, slots, timeout, key=key)
                 tasks[task] = (cell, monotonic())
                 display.started(cell)
             for task in [task for task in tasks if task.done()]:
@@ -109,11 +128,11 @@ def run_on_cluster(
 
 
 class _Sent:
-    """A cell on the cluster, as the display wants it."""
+    """A cell on the cluster, as the display wants it: queued or running, for it tells nothing here."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.progress: dict[str, Any] = {}
+        self.progress: dict[str, Any] = {"state": "sent"}
 
 
 def _receipt(task: Any, cell: Cell) -> Ended:
@@ -138,6 +157,10 @@ def _connect(scheduler: str) -> tuple[Any, Any]:
         raise InputError(
             f"no Dask scheduler answers at {scheduler}; start one, or use local:{os.cpu_count()}"
         ) from error
+    except (ValueError, TypeError, AssertionError) as error:  # the last two from what Dask is not set up for here
+        raise InputError(
+            f"scheduler {scheduler!r}: {error or 'Dask is not set up for it'}; give tcp://HOST:PORT or local:N"
+        ) from error
 
 
 def _dask() -> Any:
@@ -153,15 +176,22 @@ def _workers(dask_scheduler: Any) -> dict[str, int]:
 
 
 def _slots(client: Any) -> dict[str, int]:
-    """Worker threads by host; waits for the first worker."""
-    deadline = monotonic() + WAIT_FOR_WORKERS
-    while True:
+    """Worker threads by host, now."""
+    slots: Counter[str] = Counter()
+    try:
         workers = client.run_on_scheduler(_workers)
-        slots: Counter[str] = Counter()
-        for address, threads in workers.items():
-            slots[urlsplit(address).hostname or ""] += threads
-        if slots:
-            return dict(slots)
+    except (OSError, TimeoutError) as error:
+        raise InputError("the Dask scheduler does not answer any more; start one, then run this again") from error
+    for address, threads in workers.items():
+        slots[urlsplit(address).hostname or ""] += threads
+    return dict(slots)
+
+
+def _wait_for_slots(client: Any) -> dict[str, int]:
+    """The same as soon as there is a worker."""
+    deadline = monotonic() + WAIT_FOR_WORKERS
+    while not (slots := _slots(client)):
         if monotonic() > deadline:
             raise InputError(f"the cluster had no worker for {WAIT_FOR_WORKERS:g} s; start some, then run this again")
         sleep(0.5)
+    return slots

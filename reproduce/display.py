@@ -56,7 +56,9 @@ class Display:
             return
         self._drawn_at = monotonic()
         left = "" if seconds_left is None else f", about {duration(seconds_left)} left"
-        lines = [f"{self._name}: {done} of {self._total} cells done, {len(running)} running, {failed} failed{left}"]
+        sent = sum(each.progress.get("state") == "sent" for each in running)
+        doing = f"{sent} sent" if sent else f"{len(running)} running"
+        lines = [f"{self._name}: {done} of {self._total} cells done, {doing}, {failed} failed{left}"]
         lines += [f"  {each.cell.label}: {_progress(each.progress)}" for each in running]
         self._erase()
         if self._live:
@@ -78,7 +80,7 @@ class Display:
 
 
 def _progress(progress: dict[str, Any]) -> str:
-    if not progress:
-        return "starting"
+    if "iteration" not in progress:
+        return progress.get("state", "starting")
     loss = "" if progress.get("total") is None else f", loss {progress['total']:.4g}"
     return f"iteration {progress['iteration']}/{progress['iterations']}{loss}"

@@ -7,7 +7,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,8 +100,68 @@ def test_a_killed_worker_loses_no_cell(small: tuple[Grid, Inputs], tmp_path: Pat
             assert len(store.result(cell.id, "picture.png.json")["trace"]) == 400
 
 
+class Watching(Display):
+    """Keeps what was shown, and calls `act` each time."""
+
+    def __init__(self, act: Callable[[Sequence[Any]], None]) -> None:
+        self.stream = io.StringIO()
+        super().__init__(self.stream, "small", 7)
+        self._act = act
+        self.most = 0
+
+    def show(self, done: int, failed: int, running: Sequence[Any], seconds_left: float | None) -> None:
+        self.most = max(self.most, len(running))
+        self._act(running)
+        super().show(done, failed, running, seconds_left)
+
+
+def test_workers_that_come_later_get_cells_and_what_is_sent_is_called_so(
+    small: tuple[Grid, Inputs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reproduce.display.PLAIN_INTERVAL", 0.1)
+    store, _ = stored(tmp_path / "store", small)
+    plan = make_plan(small[0].with_gammas("1,2,3,4,5,6"), small[1], stages=("full",))
+    grown: list[int] = []
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as growing:
+
+        def grow(running: Sequence[Any]) -> None:
+            if any(each.cell.kind == "transfer" for each in running) and not grown:
+                grown.append(len(running))
+                growing.scale(3)
+
+        shown = Watching(grow)
+        tally = cluster.run_on_cluster(
+            store, plan.stage("full"), small[1].network, shown, scheduler=growing.scheduler_address
+        )
+    assert (tally.done, tally.failed) == (7, [])
+    assert grown and shown.most > 2, "two for the first worker's thread, more for three"
+    assert "2 sent, 0 failed" in shown.stream.getvalue() and ": sent\n" in shown.stream.getvalue()
+    assert "starting" not in shown.stream.getvalue()
+
+
+def test_clean_takes_nothing_from_cells_that_wait_on_the_cluster(small: tuple[Grid, Inputs], tmp_path: Path) -> None:
+    store, plan = stored(tmp_path / "store", small, iterations=100)
+    cleaned: list[list[str]] = []
+
+    def clean(running: Sequence[Any]) -> None:
+        transfers = [each.cell.id for each in running if each.cell.kind == "transfer"]
+        if len(transfers) == 2 and not cleaned and any(store.state(cell_id) == "running" for cell_id in transfers):
+            cleaned.append(store.clean(set(plan.cells)))
+
+    tally = cluster.run_on_cluster(store, plan.stage("full"), small[1].network, Watching(clean), scheduler="local:1")
+    assert cleaned and (tally.done, tally.failed) == (3, [])
+
+
 @pytest.mark.parametrize(
-    ("scheduler", "words"), [("local:0", "local:N"), ("slurm", "local:N"), ("tcp://127.0.0.1:9", "no Dask scheduler")]
+    ("scheduler", "words"),
+    [
+        ("local:0", "local:N"),
+        ("slurm", "local:N"),
+        ("tcp://127.0.0.1:9", "no Dask scheduler"),
+        ("tcp://host", "scheduler 'tcp://host'.*give tcp://HOST:PORT"),
+        ("tcp://host:port", "give tcp://HOST:PORT"),
+        ("tls://127.0.0.1:9", "give tcp://HOST:PORT"),
+    ],
 )
 def test_a_scheduler_that_is_none_is_one_line(scheduler: str, words: str, tmp_path: Path) -> None:
     network = Network("surrogate", "surrogate", "surrogate", "a" * 64)

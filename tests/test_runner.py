@@ -20,6 +20,7 @@ from model_zoo.files import file_hash
 from model_zoo.weights import Weights
 from reproduce import runner, supervisor
 from reproduce.cells import Cell, Plan, make_plan
+from reproduce.cluster import threads_of
 from reproduce.display import Display
 from reproduce.figures import Grid, parse_grid
 from reproduce.inputs import Inputs, Network, find_pictures
@@ -380,6 +381,22 @@ def test_a_cell_goes_on_only_when_its_calibration_is_done(small: tuple[Grid, Inp
 def test_the_cores_are_divided_among_the_cells(jobs: int | None, cells: int, cores: int, expected: tuple) -> None:
     work = [Cell("transfer", {"config": {"size": 64, "iterations": 1}}, {})] * cells
     assert divide_cores(jobs, work, cores) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "on_host", "usable", "cores", "expected"),
+    [
+        (1, 1, 8, 8, 8),
+        (1, 4, 8, 8, 2),  # four workers that share a machine
+        (1, 8, 4, 32, 4),  # eight jobs of four cores each on one node
+        (2, 16, 4, 32, 2),
+        (8, 8, 4, 4, 1),
+    ],
+)
+def test_the_cores_of_a_dask_worker_are_divided_among_those_who_share_them(
+    own: int, on_host: int, usable: int, cores: int, expected: int
+) -> None:
+    assert threads_of(own, on_host, usable, cores) == expected
 
 
 def test_cells_are_as_many_as_the_memory_holds_that_is_free_or_cached(
