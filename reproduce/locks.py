@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,20 @@ class Claim:
         self._beat.start()
 
     def is_mine(self) -> bool:
-        """Whether it still is this process's."""
-        holder = read_claim(self._path)
+        """Whether it still is this process's: not where the file is gone or another's. OSError where nobody can say."""
+        try:
+            holder = _parsed(self._path.read_bytes())
+        except FileNotFoundError:
+            return False
         return holder is not None and holder["token"] == self._token
 
     def release(self) -> None:
         """Gives it up."""
         self._released.set()
         self._beat.join()
-        if self.is_mine():
-            self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # then it dies with this process
+            if self.is_mine():
+                self._path.unlink(missing_ok=True)
 
     def _beats(self) -> None:
         while not self._released.wait(BEAT):
@@ -89,9 +94,16 @@ def is_claimed(path: Path) -> bool:
 def read_claim(path: Path) -> dict[str, Any] | None:
     """What the holder wrote; None where there is no claim, or none that was written to its end."""
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
+        return _parsed(path.read_bytes())
+    except OSError:
+        return None
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        holder = json.loads(text)
         return holder if "token" in holder else None
-    except (OSError, ValueError, TypeError):
+    except (ValueError, TypeError):
         return None
 
 

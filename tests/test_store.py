@@ -164,6 +164,27 @@ def test_whoever_lost_a_claim_is_told(store: Store, monkeypatch: pytest.MonkeyPa
     assert path.exists(), "the other's claim must stay"
 
 
+def test_a_claim_that_cannot_be_read_for_a_while_is_not_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "BEAT", 0.02)
+    told: list[bool] = []
+    path = store.claim_path(CELL.id)
+    held = locks.claim(path, on_loss=lambda: told.append(True))
+    assert held is not None
+    saved, loop = path.with_name("saved"), path.with_name("loop")
+    os.link(path, saved)
+    loop.symlink_to(path.name)
+    os.replace(loop, path)  # which now names itself: "too many levels of symbolic links"
+    time.sleep(0.3)
+    os.replace(saved, path)
+    before = path.stat().st_mtime_ns
+    deadline = time.monotonic() + 10
+    while path.stat().st_mtime_ns == before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert (told, held.is_mine(), path.stat().st_mtime_ns > before) == ([], True, True)
+    held.release()
+    assert not path.exists()
+
+
 def test_clean_removes_what_is_neither_kept_nor_worked_on(store: Store, holder: subprocess.Popen) -> None:
     other = Cell("transfer", {"config": {"seed": 1}, "inputs": {}}, {})
     third = Cell("transfer", {"config": {"seed": 2}, "inputs": {}}, {})
