@@ -148,6 +148,8 @@ def _run(grid: Any, **choices: Any) -> int:
     shard, jobs = choices.pop("shard"), choices.pop("jobs")
     if jobs != "auto" and not (jobs.isdigit() and int(jobs) >= 1):
         raise InputError(f"jobs is {jobs!r}; give auto or a number from 1")
+    if not choices["timeout"] > 0:  # nor is NaN
+        raise InputError(f"timeout is {choices['timeout']:g}; give more than 0 seconds")
     options = Options(
         shard=parse_shard(shard) if shard else None,
         jobs=None if jobs == "auto" else int(jobs),
