@@ -1,4 +1,4 @@
-"""Curves as SVG in a page: no script, colours from the page's style sheet (classes s0, s1, ...)."""
+"""Curves as SVG in a page: no script, colours (classes s0, s1, ...) and dashes (d1, d2) from the page's style sheet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ Point = tuple[float, float]
 
 WIDTH, HEIGHT = 560, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
+COLOURS, DASHES = 5, 3  # of the style sheet: so many series times so many can be told apart
 MAX_POINTS = 160  # of a curve; more would only make the page larger
 
 
@@ -44,7 +45,7 @@ def chart(
     body.append(
         f'<text class="axis" transform="translate(14 {middle}) rotate(-90)" x="0" y="0">{escape(y_label)}</text>'
     )
-    legend = "".join(f'<li class="s{number}">{escape(name)}</li>' for number, name in enumerate(kept))
+    legend = "".join(f'<li class="{_look(number)}">{escape(name)}</li>' for number, name in enumerate(kept))
     return (
         f'<figure class="chart"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f'<title>{escape(title)}</title>{"".join(body)}</svg><ul class="legend">{legend}</ul></figure>'
@@ -105,12 +106,18 @@ def _y_ticks(axis: _Axis) -> str:
 def _line(points: Sequence[Point], x: _Axis, y: _Axis, number: int, words: Sequence[str] | None) -> str:
     placed = [(x.place(a), y.place(b)) for a, b in points]
     path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in placed)
-    parts = [f'<path class="line s{number}" d="{path}"/>']
+    parts = [f'<path class="line {_look(number)}" d="{path}"/>']
     if words is not None:
         for (a, b), word in zip(placed, words, strict=False):
-            parts.append(f'<circle class="dot s{number}" cx="{a:.1f}" cy="{b:.1f}" r="3.5"/>')
+            parts.append(f'<circle class="dot {_look(number)}" cx="{a:.1f}" cy="{b:.1f}" r="3.5"/>')
             parts.append(f'<text class="mark" x="{a + 6:.1f}" y="{b - 5:.1f}">{escape(word)}</text>')
     return "".join(parts)
+
+
+def _look(number: int) -> str:
+    """The classes of a series: another colour each, then the colours once more with dashes."""
+    dash = number // COLOURS % DASHES
+    return f"s{number % COLOURS}" + (f" d{dash}" if dash else "")
 
 
 def _finite(points: Sequence[Point], log_y: bool) -> list[Point]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from model_zoo.files import file_hash
 from reproduce.curves import chart
+from reproduce.page import TEMPLATE
 from reproduce.report import write_report
 from reproduce.results import Results
 from reproduce.store import Store
@@ -238,5 +239,12 @@ def test_a_chart_draws_its_points_where_they_are() -> None:
     assert x0 < x1 and y0 > y1
     assert points[1][0][1] == pytest.approx((y0 + y1) / 2, abs=0.2), "10 is halfway from 1 to 100 on a log axis"
     assert "&lt;b&gt;" in svg
+    many = chart({f"series {k}": [(0, k), (1, k)] for k in range(15)}, title="t", x_label="x", y_label="y")
+    looks = re.findall(r'class="line ([^"]+)"', many)
+    style = (TEMPLATE / "page.css").read_text()
+    assert len(set(looks)) == 15, "no two look alike"
+    for name in {each for look in looks for each in look.split()}:
+        assert re.search(rf"\.chart (\.line)?\.{name} {{ stroke", style) and f".legend .{name}::before" in style
+    assert re.findall(r'<li class="([^"]+)"', many) == looks
     assert chart({"a": [(0, float("nan"))]}, title="t", x_label="x", y_label="y") == ""
     assert "M" in chart({"a": [(1, 1)]}, title="t", x_label="x", y_label="y")
