@@ -42,6 +42,10 @@ test-formats: $(VENV)/installed ## The readers, and the benchmark's PyTorch, wit
 	@$(PIP) -e '.[bench]' safetensors onnx 'numpy<2'
 	@$(RUN) -m pytest -q tests/formats_by_library.py tests/test_benchmarks.py
 
+test-cluster: $(VENV)/installed ## The figures' cells on a Dask cluster of processes here (installs Dask).
+	@$(PIP) -e '.[distributed]'
+	@$(RUN) -m pytest -q -m "slow or not slow" tests/test_distributed.py
+
 test-browser: $(VENV)/installed ## The report in a headless Chromium.
 	@TEST_BROWSER=1 $(RUN) -m pytest -q -m "slow or not slow" tests/browser
 
@@ -58,7 +62,7 @@ bench: $(VENV)/installed-bench ## Time this package against bare MXNet, PyTorch 
 clean: ## Remove the environment and everything that was made.
 	rm -rf $(VENV) out build dist *.egg-info
 
-.PHONY: help demo figure1 figure2 figure3 figure4 figures report verify test test-slow test-formats test-browser fuzz check bench clean
+.PHONY: help demo figure1 figure2 figure3 figure4 figures report verify test test-slow test-formats test-cluster test-browser fuzz check bench clean
 
 # A stamp is written only after a complete installation, so an interrupted one is repeated. pip compiles no package that
 # is installed in place, and where PYTHONDONTWRITEBYTECODE is set each process would do it again.
