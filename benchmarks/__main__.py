@@ -17,7 +17,7 @@ from model_zoo import samples
 from model_zoo.errors import InputError
 from model_zoo.files import make_folder, write_bytes, write_json
 from neural_style_mmd.config import TransferConfig
-from neural_style_mmd.progress import duration
+from neural_style_mmd.progress import duration, say
 from neural_style_mmd.record import describe_machine
 from neural_style_mmd.threads import choose_threads, usable_cores
 
@@ -71,14 +71,14 @@ def main(sections: tuple[str, ...], json_path: Path | None, markdown_path: Path 
     try:
         _check(sections, choices, [path for path in (json_path, markdown_path) if path is not None])
         choose_threads(None)
-        model_zoo.load("surrogate", notify=_say)  # made once, in no measured process
+        model_zoo.load("surrogate", notify=say)  # made once, in no measured process
     except InputError as error:
         raise click.UsageError(str(error)) from error
     report: dict[str, Any] = {"machine": _machine(), "size": [choices["width"], choices["height"]]}
     report |= {"rounds": choices["rounds"], "sections": {}}
     click.echo(tables.machine(report["machine"]))
     with tempfile.TemporaryDirectory() as folder:
-        setting = Setting(folder=Path(folder), say=_say, **choices)
+        setting = Setting(folder=Path(folder), say=say, **choices)
         for name in sections or [name for name, each in SECTIONS.items() if not each.on_request]:
             report["sections"][name] = result = _measure(SECTIONS[name], setting)
             click.echo("\n" + tables.plain(SECTIONS[name].title, SECTIONS[name].columns, result))
@@ -137,10 +137,6 @@ def _markdown(report: dict[str, Any]) -> str:
         for name, result in report["sections"].items()
     ]
     return "\n".join([head, *parts])
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 if __name__ == "__main__":

@@ -174,6 +174,7 @@ def _size(record: Record) -> str:
 
 def _state(record: Record) -> str:
     from .fetch import is_verified
+    from .identity import record_of
 
     try:
         verified = is_verified(record, record.path)
@@ -183,7 +184,10 @@ def _state(record: Record) -> str:
         return "by hand only" if record.not_fetched_because else "not here"
     if record.checksum is None:
         return "here, unverifiable"
-    return "verified" if verified else "damaged"
+    if verified:
+        return "verified"
+    other = record_of(record.path)
+    return f"holds {other.name}" if other else "damaged"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> None:

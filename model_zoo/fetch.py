@@ -27,6 +27,7 @@ from .checksums import digests
 from .errors import InputError
 from .files import HOME_VARIABLE, locked, make_folder, settle
 from .formats import impostor_of
+from .identity import record_of
 from .manifest import Record
 from .reachability import UnreachableError, host_and_port, require_reachable
 
@@ -38,6 +39,10 @@ Notify = Callable[[str], None]
 
 class _RefusedError(Exception):
     """This address will not give the right file; the next one may."""
+
+
+class _BusyError(_RefusedError):
+    """Not now; another way of asking would not help."""
 
 
 class _BrokenError(Exception):
@@ -103,6 +108,8 @@ def fetch(
     target = record.path
     if is_verified(record, target):
         return target
+    if target.exists() and (other := record_of(target)) is not None:
+        raise InputError(f"{target} is {other.name}, another file that is known: call it so, or remove it")
     if record.not_fetched_because:
         raise InputError(
             f"{record.name} is not downloaded: {record.not_fetched_because}; get it by hand, use it by path"
@@ -168,6 +175,7 @@ class _Transfer:
         self.session, self.notify, self.patience = session, notify, patience
         self.part = target.with_name(f".{record.name}.part")
         self.about = target.with_name(f".{record.name}.part.json")
+        self._in_parts = True  # whether to ask for what is missing alone
 
     def run(self) -> None:
         """Bring the file under its final name, or raise _RefusedError with nothing left that is known to be wrong."""
@@ -204,10 +212,18 @@ class _Transfer:
                     raise _RefusedError(f"{error}, {idle} times in a row") from error
                 self.notify(f"{self.record.name}: {error}; going on")
                 time.sleep(self.patience.backoff * 2**idle)
+            except _BusyError:
+                raise
+            except _RefusedError as error:
+                if not self._in_parts or not self._resumable()[0]:
+                    raise
+                # Perhaps it is parts that it refuses. What is there stays until an answer is written over it.
+                self._in_parts = False
+                self.notify(f"{self.record.name}: {error}; asking for the whole file")
 
     def _request(self) -> bool:
         """One request, to the file's end; whether it went on with an earlier part."""
-        offset, validator = self._resumable()
+        offset, validator = self._resumable() if self._in_parts else (0, "")
         headers = {"Accept-Encoding": "identity"}  # the bytes themselves, so that ranges and lengths are theirs
         if offset:
             headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
@@ -239,7 +255,9 @@ class _Transfer:
         if response.status_code in (206, 416):
             self._discard()
             raise _BrokenError("the server gave another range than was asked for")
-        raise _RefusedError(f"answered {response.status_code} {response.reason}".strip())
+        busy = response.status_code == 429 or response.status_code >= 500
+        answer = f"answered {response.status_code} {response.reason}".strip()
+        raise _BusyError(answer) if busy else _RefusedError(answer)
 
     def _check_length(self, response: requests.Response, offset: int) -> int | None:
         """The whole file's size, as the server says; refused where that cannot be the record's file."""

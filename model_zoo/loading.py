@@ -97,9 +97,15 @@ def find_true_network(offline: bool, notify: Notify) -> Path:
     if named:
         return Path(os.path.expanduser(named))
     for record in manifest().weights.values():
-        if record.kind == "vgg19" and f".{record.format}" in formats.READERS and is_verified(record, record.path):
+        if _is_true_network(record):
             return record.path
     return fetch(manifest().weights[DEFAULT_WEIGHTS], offline=offline, notify=notify)
+
+
+def _is_true_network(record: WeightsRecord) -> bool:
+    """Whether the cache has a readable file of the true network by the name of `record`, this one's or another's."""
+    held = record if is_verified(record, record.path) else record_of(record.path) if record.path.is_file() else None
+    return held is not None and held.kind == "vgg19" and f".{held.format}" in formats.READERS
 
 
 def _auto(offline: bool, notify: Notify) -> Weights:

@@ -78,5 +78,6 @@ class Checkpointer:
         """Write the latest state now, if there is one that is not written."""
         if self._path is not None and self._latest is not None:
             state, about = self._latest
+            self._written = monotonic()  # also where the disk refuses, which is asked again an interval later
             save(self._path, state, about(state))
-            self._written, self._latest = monotonic(), None
+            self._latest = None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +12,13 @@ import click
 
 from model_zoo.command_line import OneLineGroup
 from model_zoo.errors import InputError
-from model_zoo.files import require_writable, write_json
+from model_zoo.files import write_json
 
 from .beta_table_command import beta_table
 from .config import METHODS, TransferConfig
 from .interruption import Interruption
 from .options import config_from, config_options, machine_options, require_one_volume
+from .outputs import record_path, require_apart, require_output, snapshot_path
 from .progress import ProgressLine, balance_lines, machine_lines, network_line, say, setting_lines
 from .score_command import score
 from .threads import choose_threads
@@ -71,11 +70,8 @@ def transfer(
     if len(pictures) > 2:
         raise InputError(f"got {len(pictures)} pictures; give CONTENT and STYLE, or with --alpha 0 STYLE alone")
     content, style = pictures[0] if len(pictures) == 2 else None, pictures[-1]
-    require_output(output, _long_edge(config))
-    inputs = {"the content picture": content, "the style picture": style, "--init": config.init}
-    require_apart(output, {**inputs, "--weights": config.weights, "--checkpoint": checkpoint})
-    if snapshot_every:
-        require_writable(snapshot_path(output, config.iterations))
+    require_output(output, config, snapshot_every)
+    require_apart(output, {**_inputs(content, style, config), "--checkpoint": checkpoint}, snapshot_every)
     try:
         result = run(
             content, style, config, output, checkpoint=checkpoint, snapshot_every=snapshot_every, threads=threads,
@@ -150,8 +146,8 @@ def rerun(record: Path, output: Path | None, quiet: bool) -> int:
 
     past = recorded_run(record)
     if output is not None:
-        require_output(output, _long_edge(past.config))
-        require_apart(output, {"the content picture": past.content, "the style picture": past.style})
+        require_output(output, past.config)
+        require_apart(output, _inputs(past.content, past.style, past.config))
     weights = load_network(past.config, past.threads, _nothing if quiet else say)
     if (other := past.other_network(weights)) is not None:
         click.echo(other)
@@ -223,43 +219,10 @@ def versions() -> None:
     click.echo("\n".join(machine_lines(describe_machine())))
 
 
-def require_output(path: Path, long_edge: int) -> None:
-    """InputError unless a picture and its record can be written at `path`; before the first iteration."""
-    from .images import require_format
-
-    require_format(path, long_edge)
-    for each in (path, record_path(path)):
-        require_writable(each)
-
-
-def _long_edge(config: TransferConfig) -> int:
-    """Of the picture that a run makes: without a content picture it has the style's size."""
-    return config.style_size or config.size if config.alpha == 0 else config.size
-
-
-def require_apart(output: Path, files: Mapping[str, str | os.PathLike | None]) -> None:
-    """InputError where the picture or its record would be written over one of `files`, {what it is: its path}."""
-    for what, path in files.items():
-        for target in (output, record_path(output)):
-            if path is not None and _is_same(target, path):
-                raise InputError(f"cannot write {target}: it is {what}; choose another output")
-
-
-def _is_same(one: str | os.PathLike, other: str | os.PathLike) -> bool:
-    """Whether both are one file, or would be if they were there."""
-    if os.path.exists(one) and os.path.exists(other):
-        return os.path.samefile(one, other)
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
-def snapshot_path(picture: Path, iteration: int) -> Path:
-    """OUT.png -> OUT.00100.png."""
-    return picture.with_suffix(f".{iteration:05d}{picture.suffix}")
-
-
-def record_path(picture: Path) -> Path:
-    """OUT.png -> OUT.png.json."""
-    return picture.with_name(picture.name + ".json")
+def _inputs(content: str | None, style: str, config: TransferConfig) -> dict[str, Any]:
+    """The files that a run reads, {what: path}; names of a start or of a network are among them."""
+    pictures = {"the content picture": content, "the style picture": style}
+    return {**pictures, "--init": config.init, "--weights": config.weights}
 
 
 def run(

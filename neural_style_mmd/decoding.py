@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from io import BytesIO
 from typing import Any, cast
@@ -34,6 +35,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_OF_16_BITS = re.compile(";16[BLN]")  # in a raw mode of Pillow's, of each colour; a bitmap's ";16" is of all three
 # Pillow mode -> the mode that carries its colours without alpha. A mode that is not here is refused.
 _BASE_MODE = dict.fromkeys(("1", "L", "LA", "La"), "L")
 _BASE_MODE |= dict.fromkeys(("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"), "RGB") | {"CMYK": "CMYK"}
@@ -96,7 +98,7 @@ def _open(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
 
 
 def _upright_srgb(image: Image.Image, name: str) -> tuple[np.ndarray, list[str]]:
-    notes = ["16-bit colour cut to 8 bits"] if _is_cut(image) else []
+    notes = ["16-bit colour reduced to 8 bits"] if _is_reduced(image) else []
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         notes.append(f"first of {frames} frames")
@@ -127,10 +129,16 @@ def _orientation(image: Image.Image) -> Any:
         return 1
 
 
-def _is_cut(image: Image.Image) -> bool:
-    """Whether Pillow keeps the upper halves alone of 16-bit colours, or grey with alpha: asked before anything that
-    loads the picture, as getexif() does."""
-    return image.mode in _BASE_MODE and any(";16" in str(arguments) for *_, arguments in getattr(image, "tile", ()))
+def _is_reduced(image: Image.Image) -> bool:
+    """Whether Pillow makes 8 bits of 16-bit colours, or grey with alpha: asked before anything that loads the picture,
+    as getexif() does."""
+
+    def has_16_bits(arguments: Any) -> bool:
+        if image.format == "PPM":  # the mode and, but for bitmaps, the number of white
+            return isinstance(arguments, tuple) and arguments[-1] > 255
+        return _OF_16_BITS.search(str(arguments)) is not None
+
+    return image.mode in _BASE_MODE and any(has_16_bits(arguments) for *_, arguments in getattr(image, "tile", ()))
 
 
 def _eight_bits(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:

@@ -12,6 +12,7 @@ from model_zoo.vgg19 import LAYERS, deepest_of
 
 from .config import TransferConfig
 from .images import crop_to_multiple, read_picture, resize, save_picture
+from .outputs import require_apart
 from .record import SURROGATE_NOTICE, picture_text
 from .sheet import contact_sheet
 from .stopping import Outcome
@@ -43,6 +44,10 @@ def make_demo(
     interrupted: its picture is kept, and there is no sheet.
     """
     make_folder(folder)
+    if pictures:
+        for name in (f"content-{SETTINGS['size']}", *METHODS, "demo"):
+            named = zip(("the content picture", "the style picture"), pictures, strict=True)
+            require_apart(folder / f"{name}.png", dict(named))
     content, style = pictures or _write_samples(folder)
     size = SETTINGS["size"]
     picture = read_picture(content)
@@ -55,7 +60,7 @@ def make_demo(
     weights = model_zoo.load(network, notify=say)
     for method in METHODS:
         say(f"{method}:")
-        config = TransferConfig(method=(method,), **SETTINGS)
+        config = TransferConfig(method=(method,), weights=network, **SETTINGS)
         result = run(content, style, config, folder / f"{method}.png", weights=weights)
         if result.outcome is Outcome.DIVERGED:
             say(f"{result.outcome.value}: {result.outcome.remedy}")

@@ -86,8 +86,11 @@ def describe(progress: Progress, iterations: int, verbose: bool = False, columns
     return next(line for line in lines if len(line) < columns)
 
 
-def tell(stream: TextIO, text: str) -> None:
-    """Write `text` at once. Where nobody reads any more, as after `2>&1 | head`, the work goes on unheard."""
+def tell(stream: TextIO | None, text: str) -> None:
+    """Write `text` at once. Where nobody reads any more, as after `2>&1 | head`, or never did, as after `2>&-`, the
+    work goes on unheard."""
+    if stream is None:
+        return
     try:
         stream.write(text)
         stream.flush()
@@ -106,9 +109,10 @@ def say(text: str) -> None:
 class ProgressLine:
     """Writes `describe` of each iterate to a stream; where `verbose`, a line of its own for every iterate."""
 
-    def __init__(self, stream: TextIO, iterations: int, verbose: bool = False) -> None:
+    def __init__(self, stream: TextIO | None, iterations: int, verbose: bool = False) -> None:
         self._stream, self._iterations, self._verbose = stream, iterations, verbose
-        self._live = stream.isatty() and not verbose  # a line with every term is longer than a terminal is wide
+        # With --verbose a line with every term is longer than a terminal is wide.
+        self._live = stream is not None and stream.isatty() and not verbose
         self._shown_at = float("-inf")
         self._open = False
 

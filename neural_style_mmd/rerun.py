@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,8 @@ def _check_types(record: dict[str, Any]) -> None:
             value = value[key]
         if not isinstance(value, kind):
             raise TypeError(f"{'.'.join(keys)} is {value!r}")
+    if not all(isinstance(note, str) for note in record["notes"]):
+        raise TypeError(f"notes are {record['notes']!r}")
 
 
 def _as_it_ran(config: TransferConfig, record: dict[str, Any]) -> TransferConfig:
@@ -105,13 +108,15 @@ def _as_it_ran(config: TransferConfig, record: dict[str, Any]) -> TransferConfig
     if config.precision != BF16:
         return at_the_limit
     in_bf16 = [precision_of(entry) for entry in trace].count(BF16)
-    if in_bf16 == rule(BF16, at_the_limit, []).iterations:
+    limit = rule(BF16, at_the_limit, []).iterations
+    if in_bf16 == limit:
         return at_the_limit
-    if in_bf16 and trace[in_bf16 - 1]["change"] < config.stop_change:  # so it ends there again
-        return again
+    change = trace[in_bf16 - 1]["change"] if in_bf16 else math.inf
+    if in_bf16 < limit and (change < config.stop_change or change == 0):  # 0 where the optimizer ended by itself
+        return again  # and bf16 ends there again
     raise InputError(
-        f"the first {in_bf16} of the run's {count} iterations were in bf16, which no run from the start repeats; "
-        "a run in bf16 can be repeated if it was neither ended nor prolonged by hand or by the clock"
+        f"the first {in_bf16} of the run's {count} iterations were in bf16, which no run from the start repeats: it "
+        "was ended or prolonged by hand, by the clock or by a divergence"
     )
 
 

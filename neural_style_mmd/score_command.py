@@ -53,7 +53,7 @@ def score(
     names = list(map(shown, pictures))
     rows = [{"picture": name, **each.flat()} for name, each in zip(names, scores, strict=True)]
     if form == "json":
-        full = [{"picture": name, **each.as_dict()} for name, each in zip(names, scores, strict=True)]
+        full = [{"picture": path, **each.as_dict()} for path, each in zip(pictures, scores, strict=True)]
         click.echo(json.dumps(full, indent=2))
     elif form == "csv":
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")

@@ -331,7 +331,8 @@ def _difference(key: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) ->
     name = next(name for name in here | there if here.get(name) != there.get(name))
     if name == "horizon":
         remedy = f"give --horizon {there.get(name)} to go on with it"
-    return f"its {name} differs ({there.get(name, 'a file')}, now {here.get(name, 'a file')}); {remedy}"
+    without = "a file" if name == "init" else "not set"  # a file counts by its hash, wherever it lies
+    return f"its {name} differs ({there.get(name, without)}, now {here.get(name, without)}); {remedy}"
 
 
 def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ _RUN_OPTIONS = (
     click.option("--jobs", default="auto", show_default=True, help="Cells at once; the cores are divided among them."),
     click.option("--threads", type=click.IntRange(min=1), help="Threads of each cell."),
     click.option("--timeout", default=300.0, show_default=True, type=float,
-                 help="Seconds without a sign of life after which a cell counts as hung."),
+                 help="Seconds without a sign of life after which a cell counts as hung (a calibration: eight times)."),
     click.option("--shard", help="Do only every n-th picture from the i-th: i/n, for job arrays."),
     click.option("--scheduler", help="Send the cells to Dask: tcp://HOST:PORT or local:N."),
 )  # fmt: skip

@@ -23,6 +23,7 @@ from . import supervisor
 from .cells import Cell
 from .display import Display
 from .inputs import Network
+from .locks import is_claimed
 from .runner import POLL, Board, Tally
 from .store import Store
 from .supervisor import CellProcess, Ended, run_to_end, write_spec
@@ -56,6 +57,10 @@ def do_cell(
         threads = threads_of(worker.state.nthreads, on_host, usable_cores(), os.cpu_count() or 1)
     store, mine = Store(Path(folder)), Cell.from_dict(cell)
     while True:
+        while is_claimed(store.claim_path(mine.id)):
+            sleep(BUSY_POLL)  # the process of a killed worker ends at its next iteration
+        if store.is_done(mine.id):
+            return asdict(Ended(mine.id, "done"))
         write_spec(store, mine, Network(**network))  # here, for `clean` takes away what nobody works on
         process = CellProcess(store, mine, threads, timeout=timeout)
         try:
@@ -66,7 +71,6 @@ def do_cell(
             return asdict(replace(ended, outcome="done"))
         if ended.outcome != "busy":
             return asdict(ended)
-        sleep(BUSY_POLL)  # the process of a killed worker ends at its next iteration
 
 
 def threads_of(own: int, on_host: int, usable: int, cores: int) -> int:
@@ -157,9 +161,9 @@ def _connect(scheduler: str) -> tuple[Any, Any]:
         raise InputError(
             f"no Dask scheduler answers at {scheduler}; start one, or use local:{os.cpu_count()}"
         ) from error
-    except (ValueError, TypeError, AssertionError) as error:  # the last two from what Dask is not set up for here
+    except (ValueError, TypeError, AssertionError, ImportError) as error:  # all but the first where Dask is not set up
         raise InputError(
-            f"scheduler {scheduler!r}: {error or 'Dask is not set up for it'}; give tcp://HOST:PORT or local:N"
+            f"scheduler {scheduler!r}: {str(error) or 'Dask is not set up for it'}; give tcp://HOST:PORT or local:N"
         ) from error
 
 

@@ -225,7 +225,7 @@ def parse_grid(data: Mapping[str, Any], name: str = "grid", folder: Path | None 
         return _checked(_grid(data, name, folder))
     except InputError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(f"a value of a wrong type: {error}") from error
 
 
@@ -243,6 +243,8 @@ def _grid(data: Mapping[str, Any], name: str, folder: Path | None) -> Grid:
         for key, value in data.get(table, {}).items():
             if not isinstance(value, kind):
                 raise InputError(f"{table}.{key} is {value!r}; it must be {what}")
+            if not value:
+                raise InputError(f"{table}.{key} is empty; it must be {what}")
     config = dict(data.get("config", {}))
     if isinstance(init := config.get("init"), str) and init not in _NO_INIT_FILE:
         config["init"] = _found(init, folder)

@@ -48,7 +48,8 @@ def _left_in_groups(root: Path) -> Iterator[int]:
 
 def _cached(group: Path) -> int:
     numbers = dict(line.split(maxsplit=1) for line in _lines(group / "memory.stat"))
-    return int(numbers.get("total_inactive_file") or numbers.get("inactive_file", "0"))
+    names = ("inactive_file", "active_file")
+    return sum(int(numbers.get(f"total_{name}") or numbers.get(name, "0")) for name in names)
 
 
 def _lines(path: Path) -> list[str]:

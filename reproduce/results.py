@@ -89,10 +89,12 @@ class Results:
 
     @property
     def shown_stage(self) -> str:
-        """ "full" as soon as one tile is of the full setting."""
+        """ "full" as soon as one tile that has a preview, too, is of the full setting."""
         if len(self.stages) == 1:
             return self.stages[0]
-        return "full" if any(tile.stage == "full" and tile.state == "done" for tile in self.tiles) else "preview"
+        both = {(place["row"], place["column"]) for place in self.plan["places"] if len(place["cells"]) > 1}
+        made = (tile for tile in self.tiles if tile.stage == "full" and tile.state == "done")
+        return "full" if any((tile.row, tile.column) in both for tile in made) else "preview"
 
     @cached_property
     def judged_stage(self) -> str:
@@ -103,13 +105,14 @@ class Results:
     @cached_property
     def observations(self) -> list[Observation]:
         """The done cells of the judged stage, in reading order."""
-        tiles = [tile for tile in self.all_done if tile.stage == self.judged_stage]
-        return [Observation(tile.at, tile.score, tile.picture) for tile in tiles if tile.score and tile.picture]
+        tiles = [self._tile(place, stage) for place, stage in self._places(self.judged_stage)]
+        done = (tile for tile in tiles if tile.state == "done")
+        return [Observation(tile.at, tile.score, tile.picture) for tile in done if tile.score and tile.picture]
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """On each claim of the grid."""
-        expected = sum(self.judged_stage in place["cells"] for place in self.plan["places"])
+        expected = len(self.plan["places"])
         prefix = self.inputs["prefix"]
         return [judge(name, self.observations, expected, prefix) for name in self.grid["claims"]]
 
@@ -139,15 +142,17 @@ class Results:
 
     def setting(self, stage: str) -> str:
         """The stage in words."""
-        configs = [self.plan["cells"][place["cells"][stage]]["content"]["config"] for place in self.plan["places"]
-                   if stage in place["cells"]]  # fmt: skip
+        configs = [self.plan["cells"][place["cells"][own]]["content"]["config"] for place, own in self._places(stage)]
         sizes = sorted({config["size"] for config in configs})
         shown = f"{sizes[0]} px" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} px"
         return f"{stage} setting: long edge {shown}, at most {configs[0]['iterations']} iterations"
 
     def _is_complete(self, stage: str) -> bool:
-        wanted = [place["cells"][stage] for place in self.plan["places"] if stage in place["cells"]]
-        return bool(wanted) and all(self.store.is_done(cell_id) for cell_id in wanted)
+        return all(self.store.is_done(place["cells"][own]) for place, own in self._places(stage))
+
+    def _places(self, stage: str) -> list[tuple[Mapping[str, Any], str]]:
+        """Every place, and the stage of its cell there: of one without a preview, for it is as small, the full one."""
+        return [(place, stage if stage in place["cells"] else "full") for place in self.plan["places"]]
 
     def _best(self, place: Mapping[str, Any]) -> Tile:
         of_stages = [stage for stage in self.stages if stage in place["cells"]]

@@ -45,7 +45,7 @@ class Ended:
 class CellProcess:
     """A running cell.
 
-    threads: of MXNet, unless the cell goes on from a checkpoint, which fixes them.
+    threads: of MXNet, unless the cell goes on from a checkpoint or from measured pairs, which fix them.
     timeout: seconds without a sign of life after which it is killed; a calibration has EVALUATIONS times as many.
     progress: the last thing it told: {"iteration", "iterations", "total", "seconds"}.
     pace: {"start", "iteration"}, seconds, as soon as it has told it; empty before.

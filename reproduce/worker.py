@@ -229,7 +229,8 @@ def _calibrate(cell: Cell, spec: dict[str, Any], store: Store, conversation: _Co
         balance = setting.measure_balance()
         if k == first:  # its evaluations: the content, each layer, and two at the start
             conversation.tell_pace(began, (monotonic() - began) / (3 + len(config.layers)))
-        measured.append({"files": [setting.inputs[role]["name"] for role in ("content", "style")], **balance.as_dict()})
+        names = [setting.inputs[role]["name"] for role in ("content", "style")]
+        measured.append({"files": names, "cpu": cpu_model(), **balance.as_dict()})
         write_json(so_far, {"pairs": measured})
     betas = [each["beta_prime"][method] for each in measured]
     target = _empty_folder(folder / "result")

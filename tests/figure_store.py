@@ -13,7 +13,7 @@ from PIL import Image
 from model_zoo.files import file_hash, write_json
 from neural_style_mmd.scoring import SCORED_METHODS
 from reproduce.cells import Cell, Place, make_plan
-from reproduce.figures import figure
+from reproduce.figures import Grid, figure
 from reproduce.inputs import InputPicture, Inputs, Network
 from reproduce.pipeline import Options, describe_plan
 from reproduce.store import Store
@@ -29,11 +29,12 @@ def make_store(
     network: Network = SURROGATE,
     replicates: int = 1,
     seeds: tuple[int, ...] = (),
+    changed: Callable[[Grid], Grid] = lambda grid: grid,
     done: Callable[[Place, str], bool] = lambda place, stage: True,
     numbers: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda at: {},
 ) -> Store:
     """Every cell for which `done` says so is there; `numbers` gives scores that are not 0.5, and other versions."""
-    grid = replace(figure(name), seeds=seeds)
+    grid = changed(replace(figure(name), seeds=seeds))
     names = {each for pair in grid.pairs for each in (pair.content, pair.style) if each}
     folder.mkdir(parents=True)
     pictures = {}

@@ -29,6 +29,7 @@ class Site:
     no_length: bool = False
     encoding: str | None = None
     redirect: dict[str, str] = field(default_factory=dict)
+    range_status: int | None = None  # with which a request for a part is refused
     wrong_range: bool = False  # 206 that begins a byte later, and says so
     after: Any = None  # called with the site once a request's answer is fixed
     pace: float = 0.0  # seconds between blocks of 1000 bytes
@@ -60,6 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         start, asked = 0, self.headers.get("Range")
         current = self.headers.get("If-Range") in (None, site.etag)
+        if asked and site.range_status:
+            self.send_response(site.range_status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         partial = bool(asked) and site.ranges and current and site.status == 200
         if partial:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))  # type: ignore[union-attr]

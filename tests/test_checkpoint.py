@@ -202,6 +202,22 @@ def test_a_disk_that_refuses_the_checkpoint_does_not_cost_the_picture(pictures, 
     assert "No space left on device" in note and f"warning: {note}" in said
 
 
+def test_a_disk_that_refused_is_asked_again_an_interval_later(pictures, tmp_path, monkeypatch):
+    now, tries = [0.0], []
+    monkeypatch.setattr(checkpoint, "monotonic", lambda: now[0])
+
+    def full(path, arrays):
+        tries.append(now[0])
+        raise OSError(28, "No space left on device")
+
+    def on_iterate(progress):
+        now[0] += 10
+
+    monkeypatch.setattr(checkpoint.arrays_file, "save", full)
+    transfer(*pictures, small_config(iterations=8), checkpoint_path=tmp_path / "c", on_iterate=on_iterate)
+    assert tries == [30.0, 60.0, 80.0]
+
+
 # Hostile files
 
 

@@ -198,6 +198,15 @@ def test_an_output_over_an_input_or_over_the_checkpoint_is_refused(transfer, pic
     assert [path.read_bytes() for path in own] == [picture.read_bytes() for picture in pictures]
 
 
+def test_a_snapshot_over_an_input_is_refused(transfer, pictures, tmp_path, monkeypatch):
+    """As by going on from a snapshot under the same name."""
+    start = tmp_path / "out.00004.png"
+    start.write_bytes(pictures[1].read_bytes())
+    assert_one_line_error(transfer("--init", start, "--snapshot-every", "2"), "out.00004.png: it is --init")
+    assert transfer("--init", start, "--snapshot-every", "3").exit_code == 0
+    assert start.read_bytes() == pictures[1].read_bytes()
+
+
 @pytest.mark.parametrize("length", [251, 255, 256, 4000])
 def test_a_name_too_long_for_the_picture_or_its_record_is_refused_before_the_run(length, transfer, monkeypatch):
     monkeypatch.setattr("model_zoo.load", lambda name, **options: pytest.fail("the network is loaded"))

@@ -19,18 +19,25 @@ NETWORK = {"kind": "surrogate", "name": "seeded", "sha256": "5" * 64, "notes": [
 def demo(tmp_path, pictures, network, monkeypatch):
     """Runs the demo with transfers that only note their method; `ends` gives their outcomes."""
 
-    def run(ends=lambda method: Outcome.ITERATION_LIMIT):
+    def run(ends=lambda method: Outcome.ITERATION_LIMIT, network_name="auto", sources=pictures, options=()):
         made = []
 
         def transfer(content, style, config, **options):
             (method,) = config.method
             made.append(method)
+            assert config.weights == network_name  # for `rerun`
             image = np.full((48, 64, 3), 40 * len(made), np.uint8)
             return SimpleNamespace(image=image, outcome=ends(method), record={"weights": NETWORK, "iterations": 7})
 
         monkeypatch.setattr("neural_style_mmd.stylization.transfer", transfer)
-        monkeypatch.setattr("model_zoo.load", lambda *name, **options: replace(network, kind="surrogate"))
-        return CliRunner().invoke(cli, ["demo", *map(str, pictures), "-o", str(tmp_path / "demo")]), made
+
+        def load(name, **options):
+            assert name == network_name
+            return replace(network, kind="surrogate")
+
+        monkeypatch.setattr("model_zoo.load", load)
+        arguments = ["demo", *map(str, sources), "-o", str(tmp_path / "demo"), *options]
+        return CliRunner().invoke(cli, arguments), made
 
     return run
 
@@ -79,3 +86,23 @@ def test_an_interruption_ends_the_demo_and_not_one_method_of_it(demo, tmp_path):
     assert (result.exit_code, made) == (130, list(METHODS[:2]))
     assert (tmp_path / "demo" / f"{METHODS[1]}.png").is_file()  # as it was
     assert not (tmp_path / "demo" / "demo.png").exists()
+
+
+def test_the_network_that_is_named_is_used_and_recorded(demo):
+    result, made = demo(network_name="surrogate", options=("--weights", "surrogate"))
+    assert (result.exit_code, made) == (0, list(METHODS)), result.stderr
+
+
+def test_a_method_that_diverged_is_said(demo):
+    result, _ = demo(lambda method: Outcome.DIVERGED if method == METHODS[1] else Outcome.ITERATION_LIMIT)
+    assert result.exit_code == 0 and result.stderr.count("diverged: ") == 1
+
+
+@pytest.mark.parametrize("name", ["demo.png", "linear.png", "content-256.png"])
+def test_a_picture_that_the_demo_would_write_over_is_refused(name, demo, pictures, tmp_path):
+    own = tmp_path / "demo" / name
+    own.parent.mkdir()
+    own.write_bytes(pictures[0].read_bytes())
+    result, made = demo(sources=(own, pictures[1]))
+    assert (result.exit_code, made) == (2, []) and "it is the content picture" in result.stderr
+    assert own.read_bytes() == pictures[0].read_bytes()

@@ -186,6 +186,16 @@ def test_a_part_outlives_an_answer_of_which_nothing_was_written(site, fault):
     assert site.requests[-1][1]["Range"] == "bytes=123456-"
 
 
+@pytest.mark.parametrize("status", [400, 403, 405, 412])
+def test_a_server_that_refuses_parts_is_asked_for_the_whole_file(site, status):
+    item = wanted(site)
+    leave_part(item, DATA[:123_456])
+    site.range_status = status
+    lines = assert_fetched(item)
+    assert [h.get("Range") for _, h in site.requests] == ["bytes=123456-", None]
+    assert any("asking for the whole file" in line for line in lines)
+
+
 def leave_part(item: Record, data: bytes, validator: str = '"one"') -> None:
     item.path.parent.mkdir(parents=True)
     item.path.with_name(".file.bin.part").write_bytes(data)

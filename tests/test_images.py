@@ -206,7 +206,7 @@ def test_sixteen_bit_tiff_in_both_byte_orders(file, order):
     np.testing.assert_array_equal(picture.pixels[:, :, 2], np.rint(values / 257))
 
 
-CUT = "16-bit colour cut to 8 bits"
+REDUCED = "16-bit colour reduced to 8 bits"
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)], ids=["RGB", "grey with alpha", "RGBA"])
@@ -217,7 +217,7 @@ def test_sixteen_bit_colour_is_cut_and_says_so(file, colour, channels):
     picture = read_picture(file(png(36, 24, 16, colour, values.astype(">u2").tobytes())))
     shown = values[:, :, :1] if channels == 2 else values[:, :, :3]
     np.testing.assert_array_equal(picture.pixels, np.broadcast_to(shown // 256, (24, 36, 3)))
-    assert picture.notes == (CUT,)
+    assert picture.notes == (REDUCED,)
 
 
 @pytest.mark.parametrize("order", ["<u2", ">u2"])
@@ -231,7 +231,30 @@ def test_sixteen_bit_colour_of_tiff_is_cut_and_says_so(file, order):
     head = mark + struct.pack(f"{sign}I", 8 + len(bits) + len(body))
     picture = read_picture(file(head + bits + body + ifd, "picture.tif"))
     np.testing.assert_array_equal(picture.pixels, values // 256)
-    assert picture.notes == (CUT,)
+    assert picture.notes == (REDUCED,)
+
+
+def test_sixteen_bit_colour_of_ppm_is_rounded_and_says_so(file):
+    values = np.random.default_rng(6).integers(0, 65536, (24, 36, 3))
+    picture = read_picture(file(b"P6 36 24 65535\n" + values.astype(">u2").tobytes(), "deep.ppm"))
+    np.testing.assert_array_equal(picture.pixels, np.rint(values / 257))
+    assert picture.notes == (REDUCED,)
+    eight = values // 257
+    picture = read_picture(file(b"P6 36 24 255\n" + eight.astype("u1").tobytes(), "plain.ppm"))
+    np.testing.assert_array_equal(picture.pixels, eight)
+    assert picture.notes == ()
+
+
+def test_a_bitmap_of_16_bits_for_all_three_colours_is_not_reduced(file):
+    """5 bits of red, 6 of green and 5 of blue, by the masks of the format's header."""
+    pixels = np.arange(24 * 36, dtype="<u2").reshape(24, 36)
+    masks = struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    info = struct.pack("<IiiHHIIiiII", 40, 36, -24, 1, 16, 3, pixels.nbytes, 0, 0, 0, 0) + masks
+    head = b"BM" + struct.pack("<IHHI", 14 + len(info) + pixels.nbytes, 0, 0, 14 + len(info))
+    picture = read_picture(file(head + info + pixels.tobytes(), "565.bmp"))
+    green = (pixels >> 5 & 63).astype(int)
+    np.testing.assert_array_equal(picture.pixels[:, :, 1], green * 255 // 63)
+    assert picture.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,13 @@ def test_a_second_signal_in_one_iteration_ends_it_and_keeps_the_picture_before(t
     assert record_of(tmp_path / "out.png.json")["iterations"] == 2
 
 
+def test_without_a_standard_error_a_run_is_made_all_the_same(pictures, network_file, tmp_path):
+    options = [*SMALL, "--iterations", "3", "--weights", str(network_file)]
+    command = [sys.executable, "-m", "neural_style_mmd", "transfer", *map(str, pictures), "-o", "out.png", *options]
+    done = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *command], cwd=tmp_path, timeout=60)
+    assert done.returncode == 0 and record_of(tmp_path / "out.png.json")["iterations"] == 3
+
+
 @pytest.mark.parametrize("options", [("--verbose",), ()])
 def test_a_reader_that_goes_away_ends_nothing(options, pictures, network_file, tmp_path):
     """As in `2>&1 | head`: nobody reads what is said on standard error."""

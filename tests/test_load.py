@@ -273,6 +273,24 @@ def test_auto_passes_over_a_verified_file_that_no_reader_reads(wanted, tmp_path,
         model_zoo.load(unread.name)
 
 
+@pytest.mark.parametrize("offline", [False, True])
+def test_auto_takes_a_file_of_the_true_network_that_lies_under_another_ones_name(
+    offline, tmp_path, monkeypatch, mirror, surrogate
+):
+    """As an older file does that was published under the name of a newer one; nor is it written over."""
+    newer = weights_record("newer.caffemodel", CAFFE_FILE + b"newer", "sha256", "vgg-bgr")
+    newer = replace(newer, size=(1, len(CAFFE_FILE) + 5))
+    use_manifest(monkeypatch, records=(newer, *RECORDS))
+    path = tmp_path / "home" / "weights" / newer.name
+    put(path, CAFFE_FILE)
+    weights = model_zoo.load("auto", offline=offline)
+    assert_true_network(weights)
+    assert weights.name == "oxford.caffemodel" and not mirror.requests and not surrogate
+    with pytest.raises(InputError, match=r"newer\.caffemodel is oxford\.caffemodel, another file that is known"):
+        model_zoo.load(newer.name, offline=offline)
+    assert path.read_bytes() == CAFFE_FILE
+
+
 @pytest.mark.parametrize("wanted", ["auto", "vgg19"])
 def test_auto_downloads_vgg19_params_and_keeps_it(wanted, mirror, surrogate):
     assert_true_network(model_zoo.load(wanted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from figure_store import TRUE, make_store
 from PIL import Image
 
 from model_zoo.files import file_hash
+from reproduce.cells import Place
 from reproduce.curves import chart
+from reproduce.figures import Grid
 from reproduce.page import TEMPLATE
 from reproduce.report import write_report
 from reproduce.results import Results
@@ -222,6 +225,23 @@ def test_a_report_of_nothing_is_a_page_too(tmp_path: Path) -> None:
 def test_the_full_picture_replaces_the_preview(whole: Store) -> None:
     assert {tile.stage for tile in Results(whole).tiles} == {"full"}
     assert Results(whole).judged_stage == "full"
+
+
+def test_a_preview_of_mixed_sizes_is_judged_with_the_small_pictures_that_need_none(tmp_path: Path) -> None:
+    def mixed(grid: Grid) -> Grid:
+        blocks = tuple({**block, "sizes": (160, 512)} for block in grid.blocks)
+        return replace(grid, blocks=blocks, iterations=50, rows=("method", "size"))
+
+    def previewed(place: Place, stage: str) -> bool:
+        return stage == next(iter(place.cells))
+
+    store = make_store(tmp_path / "mixed", changed=mixed, done=previewed)
+    results = Results(store)
+    assert {tile.stage for tile in results.tiles} == {"preview", "full"}
+    assert (results.shown_stage, results.judged_stage) == ("preview", "preview")
+    assert len(results.observations) == len(results.tiles) == 40
+    assert {each.at["size"] for each in results.observations} == {160, 512}
+    assert "preview setting: long edge 160 to 192 px, at most 50 iterations" in results.setting("preview")
 
 
 def test_status_counts_by_stage(tmp_path: Path) -> None:

@@ -102,8 +102,11 @@ def test_an_interrupted_rerun_gives_no_verdict_and_leaves_what_is_there(transfer
 def test_rerun_does_not_write_over_its_inputs(transfer, tmp_path, pictures):
     content = tmp_path / "content.png"
     content.write_bytes(pictures[0].read_bytes())
-    transfer(sources=(content, pictures[1]))
-    assert_one_line_error(invoke("rerun", tmp_path / "out.png.json", "-o", content), "it is the content picture")
+    start = tmp_path / "start.png"
+    start.write_bytes(pictures[1].read_bytes())
+    transfer("--init", start, sources=(content, pictures[1]))
+    for path, what in ((content, "the content picture"), (start, "--init")):
+        assert_one_line_error(invoke("rerun", tmp_path / "out.png.json", "-o", path), f"it is {what}")
 
 
 def test_rerun_makes_as_many_iterations_however_small_the_change(transfer, tmp_path):
@@ -126,12 +129,12 @@ def test_where_a_run_was_resumed_on_another_machine_its_rerun_says_so(transfer, 
     assert "resumed at iteration 2 with another cpu" in invoke("rerun", path).stdout
 
 
-def bf16_record(transfer, tmp_path, precisions, change=0.5):
+def bf16_record(transfer, tmp_path, precisions, change=0.5, stop_change=0.1):
     """A record of a run in bf16 with these precisions, written by hand: this CPU need not have it."""
     transfer("--iterations", str(len(precisions)))
     path = tmp_path / "out.png.json"
     record = record_of(path)
-    record["config"] |= {"precision": "bf16", "stop_change": 0.1}
+    record["config"] |= {"precision": "bf16", "stop_change": stop_change}
     for entry, precision in zip(record["trace"], precisions, strict=True):
         entry |= {"precision": precision, "change": change}
     path.write_text(json.dumps(record))
@@ -145,9 +148,22 @@ def test_rerun_of_a_run_in_bf16_switches_where_the_run_did(transfer, tmp_path):
     assert (early.iterations, early.stop_change) == (10, 0.1)  # a small change ended bf16, and will again
 
 
-@pytest.mark.parametrize("precisions", [["bf16"] * 10, ["bf16"] * 4 + ["float32"] * 6])
-def test_rerun_of_a_run_in_bf16_that_was_interrupted_or_prolonged_is_refused(precisions, transfer, tmp_path):
-    assert_one_line_error(invoke("rerun", bf16_record(transfer, tmp_path, precisions)), "no run from the start repeats")
+def test_rerun_of_a_run_in_bf16_whose_optimizer_ended_by_itself_ends_bf16_there_too(transfer, tmp_path):
+    path = bf16_record(transfer, tmp_path, ["bf16"] * 3 + ["float32"] * 7, change=0.0, stop_change=0.0)
+    assert (recorded_run(path).config.iterations, recorded_run(path).config.precision) == (10, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("precisions", "change"),
+    [
+        (["bf16"] * 10, 0.5),
+        (["bf16"] * 4 + ["float32"] * 6, 0.5),
+        (["bf16"] * 18 + ["float32"], 0.05),  # a small change, and then Ctrl-C before a tenth was float32
+    ],
+)
+def test_rerun_of_a_run_in_bf16_that_was_interrupted_or_prolonged_is_refused(precisions, change, transfer, tmp_path):
+    path = bf16_record(transfer, tmp_path, precisions, change)
+    assert_one_line_error(invoke("rerun", path), "no run from the start repeats")
 
 
 def test_rerun_of_changed_or_missing_inputs_is_an_error(transfer, tmp_path, pictures):
@@ -185,6 +201,7 @@ def test_rerun_of_a_record_with_a_wrong_value_is_one_line(transfer, tmp_path):
         {"cpu": None},
         {"trace": None},
         {"notes": 3},
+        {"notes": [1]},
     ):
         path.write_text(json.dumps(good | change))
         assert_one_line_error(invoke("rerun", path))

@@ -378,7 +378,10 @@ def test_a_cell_goes_on_only_when_its_calibration_is_done(small: tuple[Grid, Inp
     ("jobs", "cells", "cores", "expected"),
     [(None, 20, 8, (8, 1)), (None, 3, 8, (3, 2)), (2, 20, 8, (2, 4)), (4, 20, 2, (4, 1))],
 )
-def test_the_cores_are_divided_among_the_cells(jobs: int | None, cells: int, cores: int, expected: tuple) -> None:
+def test_the_cores_are_divided_among_the_cells(
+    jobs: int | None, cells: int, cores: int, expected: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reproduce.runner.free_memory", lambda: 1 << 62)
     work = [Cell("transfer", {"config": {"size": 64, "iterations": 1}}, {})] * cells
     assert divide_cores(jobs, work, cores) == expected
 
@@ -416,7 +419,7 @@ def test_cells_are_as_many_as_the_memory_holds_that_is_free_or_cached(
     assert free_memory(tmp_path) == 15_000_000 * 1024
     write("sys/fs/cgroup/job/memory.max", "4000000000\n")
     write("sys/fs/cgroup/job/memory.current", "3000000000\n")
-    write("sys/fs/cgroup/job/memory.stat", "anon 700000000\ninactive_file 2200000000\n")
+    write("sys/fs/cgroup/job/memory.stat", "anon 700000000\ninactive_file 2000000000\nactive_file 200000000\n")
     assert free_memory(tmp_path) == 3_200_000_000
     write("proc/self/cgroup", "5:cpu,cpuacct:/\n4:memory:/slurm\n")
     write("sys/fs/cgroup/memory/slurm/memory.limit_in_bytes", "2000000000\n")
