@@ -17,6 +17,7 @@ from PIL import Image
 
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.progress import ProgressLine, describe
+from neural_style_mmd.setting import with_absolute_paths
 from neural_style_mmd.stylization import Progress
 
 # transfer
@@ -237,10 +238,12 @@ def test_a_folder_that_may_not_be_looked_into_is_one_line(transfer, pictures, tm
     closed.mkdir()
     monkeypatch.setattr(os, "stat", guarded)
     assert_one_line_error(transfer(output="closed/out.png"), "closed/out.png", "Permission denied")
-    monkeypatch.undo()
+    unseen = str(closed / "x.npz")
+    assert with_absolute_paths(TransferConfig(weights=unseen)).weights == unseen
+    monkeypatch.undo()  # the small network, too, in whose place the file is looked for
     monkeypatch.setattr(os, "stat", guarded)
     out = tmp_path / "out.png"
-    done = invoke("transfer", *pictures, "-o", out, *SMALL, "--weights", closed / "x.npz")
+    done = invoke("transfer", *pictures, "-o", out, *SMALL, "--weights", unseen)
     assert_one_line_error(done, "closed/x.npz", "Permission denied")
 
 

@@ -120,6 +120,15 @@ def test_rerun_makes_as_many_iterations_however_small_the_change(transfer, tmp_p
     assert invoke("rerun", tmp_path / "out.png.json").stdout == "the pixels match\n"
 
 
+def test_rerun_makes_as_many_iterations_however_long_they_take(transfer, tmp_path):
+    transfer()
+    path = tmp_path / "out.png.json"
+    record = record_of(path)
+    record["config"]["time_limit"] = 1e-9  # as of a faster machine
+    path.write_text(json.dumps(record))
+    assert invoke("rerun", path).stdout == "the pixels match\n"
+
+
 def test_where_a_run_was_resumed_on_another_machine_its_rerun_says_so(transfer, tmp_path):
     transfer()
     path = tmp_path / "out.png.json"
