@@ -50,7 +50,7 @@ def chosen_threads() -> int | None:
 def one_blas_thread() -> Iterator[None]:
     """The OpenBLAS that SciPy's wheel for Linux brings runs in one thread meanwhile; nothing elsewhere.
 
-    With several they and MXNet's keep each other waiting (docs/PERFORMANCE.md has times). OPENBLAS_NUM_THREADS would
+    With several they and MXNet's keep each other waiting (052721d has times). OPENBLAS_NUM_THREADS would
     come too late where SciPy is loaded already, and bind NumPy's too.
     """
     import scipy
