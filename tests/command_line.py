@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 from PIL import Image
 
@@ -32,3 +34,17 @@ def assert_one_line_error(result, *words):
     assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
     for word in words:
         assert word in result.stderr
+
+
+def signal_in(monkeypatch: pytest.MonkeyPatch, iteration: int, times: int = 1) -> None:
+    """Ctrl-C, so many times, as that iteration of a run by SGD begins."""
+    from neural_style_mmd.objective import Objective
+
+    evaluate = Objective.evaluate
+
+    def signalled(self, x, weights, draw=0):
+        for _ in range(times if draw == iteration else 0):
+            signal.raise_signal(signal.SIGINT)
+        return evaluate(self, x, weights, draw)
+
+    monkeypatch.setattr(Objective, "evaluate", signalled)

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from command_line import SMALL, pixels, record_of
+from command_line import SMALL, pixels, record_of, signal_in
 
 from neural_style_mmd.record import pixels_sha256
 
@@ -47,16 +47,7 @@ def test_a_signal_before_the_first_iteration_says_that_nothing_is_written(transf
 
 
 def test_a_signal_in_the_first_iteration_waits_for_its_end(transfer, tmp_path, monkeypatch):
-    from neural_style_mmd.objective import Objective
-
-    evaluate = Objective.evaluate
-
-    def interrupted(self, x, weights, draw=0):
-        if draw == 1:
-            signal.raise_signal(signal.SIGINT)
-        return evaluate(self, x, weights, draw)
-
-    monkeypatch.setattr(Objective, "evaluate", interrupted)
+    signal_in(monkeypatch, iteration=1)
     assert transfer().exit_code == 130
     assert record_of(tmp_path / "out.png.json")["iterations"] == 1
     assert (tmp_path / "out.png").is_file()
@@ -67,19 +58,14 @@ def test_signals_while_the_picture_is_finished_change_nothing(interrupted, trans
     """After the last iteration, or one that a signal ended, its objective is measured and it is saved."""
     from neural_style_mmd.objective import Objective
 
-    evaluate, terms_at = Objective.evaluate, Objective.terms_at
-
-    def signalled(self, x, weights, draw=0):
-        if interrupted and draw == 2:
-            signal.raise_signal(signal.SIGINT)
-        return evaluate(self, x, weights, draw)
+    terms_at = Objective.terms_at
 
     def signalled_twice(self, x, draw=0):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
         return terms_at(self, x, draw)
 
-    monkeypatch.setattr(Objective, "evaluate", signalled)
+    signal_in(monkeypatch, iteration=2, times=interrupted)
     monkeypatch.setattr(Objective, "terms_at", signalled_twice)
     result = transfer()
     record = record_of(tmp_path / "out.png.json")
@@ -89,17 +75,7 @@ def test_signals_while_the_picture_is_finished_change_nothing(interrupted, trans
 
 
 def test_a_second_signal_in_one_iteration_ends_it_and_keeps_the_picture_before(transfer, tmp_path, monkeypatch):
-    from neural_style_mmd.objective import Objective
-
-    evaluate = Objective.evaluate
-
-    def signalled(self, x, weights, draw=0):
-        if draw == 3:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-        return evaluate(self, x, weights, draw)
-
-    monkeypatch.setattr(Objective, "evaluate", signalled)
+    signal_in(monkeypatch, iteration=3, times=2)
     assert transfer().exit_code == 130
     assert record_of(tmp_path / "out.png.json")["iterations"] == 2
 

@@ -2,14 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from command_line import SMALL, assert_one_line_error, invoke, pixels, record_of
+from command_line import SMALL, assert_one_line_error, invoke, pixels, record_of, signal_in
 
 from neural_style_mmd.config import TransferConfig
 from neural_style_mmd.rerun import recorded_run
@@ -82,18 +81,9 @@ def test_rerun_with_other_weights_says_so_before_it_runs(transfer, tmp_path, net
 
 def test_an_interrupted_rerun_gives_no_verdict_and_leaves_what_is_there(transfer, tmp_path, monkeypatch):
     """Six iterations, and a signal in the second of the repetition, which would have written over its original."""
-    from neural_style_mmd.objective import Objective
-
     transfer()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    evaluate = Objective.evaluate
-
-    def interrupted(self, x, weights, draw=0):
-        if draw == 2:
-            signal.raise_signal(signal.SIGINT)
-        return evaluate(self, x, weights, draw)
-
-    monkeypatch.setattr(Objective, "evaluate", interrupted)
+    signal_in(monkeypatch, iteration=2)
     result = invoke("rerun", tmp_path / "out.png.json", "-o", tmp_path / "out.png")
     assert (result.exit_code, result.stdout) == (130, "")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
