@@ -30,7 +30,21 @@ class FirstLayer:
         self._weight, self._bias = (mx.sym.Variable(f"conv1_1_{name}") for name in ("weight", "bias"))
 
     def features(self, picture):
-        """(1, 3, H, W) -> (1, 64, H, W).
+        """(1, 3, H, W) -> (1, 64, H, W)."""
+        weight, patches = self._weight_and_patches(picture)
+        rows = mx.sym.reshape(_rectified_product(weight, patches), shape=(1, _CHANNELS, -1))
+        return mx.sym.reshape_like(rows, picture, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=4)
+
+    def halves(self, picture, positions: int) -> list:
+        """(1, 3, H, W) with H W = positions -> the features (64, M_i) of the first half of them, and of the others."""
+        weight, patches = self._weight_and_patches(picture)
+        middle = positions // 2
+        with recomputed():
+            parts = [mx.sym.slice_axis(patches, axis=1, begin=i, end=j) for i, j in ((0, middle), (middle, None))]
+        return [_rectified_product(weight, each) for each in parts]
+
+    def _weight_and_patches(self, picture) -> tuple:
+        """(1, 3, H, W) -> (64, 36) and (36, M).
 
         The bias is the weight, in the middle of a patch, of a fourth channel of ones: an addition takes longer, above
         all its backward pass.
@@ -38,16 +52,15 @@ class FirstLayer:
         ones = mx.sym.ones_like(mx.sym.slice_axis(picture, axis=1, begin=0, end=1))
         of_ones = mx.sym.reshape(self._bias, shape=(0, 1, 1, 1))
         of_ones = mx.sym.pad(of_ones, mode="constant", constant_value=0.0, pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
-        weight = mx.sym.reshape(mx.sym.Concat(self._weight, of_ones, dim=1), shape=(0, -1))  # (64, 36)
+        weight = mx.sym.reshape(mx.sym.Concat(self._weight, of_ones, dim=1), shape=(0, -1))
         with recomputed():
             patches = mx.sym.im2col(mx.sym.Concat(picture, ones, dim=1), kernel=(3, 3), pad=(1, 1))
-            sums = mx.sym.dot(weight, mx.sym.reshape(patches, shape=(-3, 0)))  # (36, M)
-        rows = mx.sym.reshape(mx.sym.Activation(sums, act_type="relu"), shape=(1, _CHANNELS, -1))
-        return mx.sym.reshape_like(rows, picture, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=4)
+            return weight, mx.sym.reshape(patches, shape=(-3, 0))
 
-    def samples(self, picture, drawn: Sequence, parts: int) -> dict:
+    def samples(self, picture, drawn: Sequence, parts: int = 2) -> dict:
         """(1, 3, H, W) -> {"samples.<i>": (n, 64 / parts)}: for each array `drawn` of n positions, int32, the samples
-        there, in so many parts of the channels. Only patches are gathered, less than half as long as samples."""
+        there, in so many parts of the channels, which find place in the network's arrays. Only patches are gathered,
+        less than half as long as samples."""
         width = _CHANNELS // parts
         segments, of_rows = _segments(picture), _from_row_to_row(picture)
         weight = mx.sym.reshape(mx.sym.transpose(self._weight, axes=(0, 2, 1, 3)), shape=(0, -1))  # (64, 27)
@@ -60,6 +73,12 @@ class FirstLayer:
                 own = (mx.sym.slice_axis(each, **rows) for each in (weight, self._bias))
                 sums.append(mx.sym.FullyConnected(there, *own, num_hidden=width))
         return {f"samples.{i}": mx.sym.Activation(each, act_type="relu") for i, each in enumerate(sums)}
+
+
+def _rectified_product(weight, patches):
+    with recomputed():
+        sums = mx.sym.dot(weight, patches)
+    return mx.sym.Activation(sums, act_type="relu")
 
 
 def _segments(picture):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial, reduce
 
 from ._mxnet import mx, recomputed
 from .row_sums import column_sums, row_sums
@@ -46,7 +47,8 @@ class Moments:
         array, in one order. The same numbers but for rounding.
     recompute: whether the features are computed again for the backward pass; then so is what reads them.
     samples_again: whether the samples are, too, if the features are not.
-    in_rows: whether the features are in plain order, and not in oneDNN's.
+    in_rows: whether the features are in plain order, and not in oneDNN's; they may then be several arrays (N, M_i), of
+        so many positions each.
     channels: N. Where it is given, the Gram matrix is a layer of N outputs, which oneDNN computes faster than MXNet's
         OpenBLAS a product.
     """
@@ -80,7 +82,7 @@ class Moments:
         """mu_F (N, 1), Eq. 12."""
         with self._reading():
             if self._by_samples or self._in_rows:
-                return self._sums(self._matrix) / self.positions
+                return self._total(self._sums) / self.positions
             return position_sums(self.features) / self.positions
 
     @cached_property
@@ -88,7 +90,7 @@ class Moments:
         """E[F^2] (N, 1)."""
         if self._with_gram:
             return mx.sym.reshape(mx.sym.diag(self.gram), shape=(-1, 1))
-        return sums_of_squares(self._matrix, self._sums) / self.positions
+        return self._total(partial(sums_of_squares, sums=self._sums)) / self.positions
 
     @cached_property
     def gram(self):
@@ -97,28 +99,41 @@ class Moments:
         Entries (i, j) and (j, i) must be used alike: its gradient goes through one factor and counts twice, which is
         half of the product backward.
         """
-        with self._reading():
-            factors = self._matrix, mx.sym.BlockGrad(self._matrix)
+
+        def product_of(matrix):
+            factors = matrix, mx.sym.BlockGrad(matrix)
             if self._by_samples:
-                product = mx.sym.dot(*factors, transpose_a=True)
-            elif self._channels is None:
-                product = mx.sym.dot(*factors, transpose_b=True)
-            else:
-                product = mx.sym.FullyConnected(*factors, no_bias=True, num_hidden=self._channels)
+                return mx.sym.dot(*factors, transpose_a=True)
+            if self._channels is None:
+                return mx.sym.dot(*factors, transpose_b=True)
+            return mx.sym.FullyConnected(*factors, no_bias=True, num_hidden=self._channels)
+
+        with self._reading():
+            product = self._total(product_of)
         return (2.0 * product - mx.sym.BlockGrad(product)) / self.positions
 
     def held_mean_square_about(self, centre):
         """E[(F - centre)^2] (N, 1) for a centre (N, 1), without gradient to F."""
         if self._by_samples:
             centre = mx.sym.reshape(centre, shape=(1, -1))
-        apart = mx.sym.broadcast_sub(mx.sym.BlockGrad(self._matrix), centre)
-        return sums_of_squares(apart, self._sums) / self.positions
+
+        def squares(matrix):
+            apart = mx.sym.broadcast_sub(mx.sym.BlockGrad(matrix), centre)
+            return sums_of_squares(apart, self._sums)
+
+        return self._total(squares) / self.positions
+
+    def _total(self, of: Callable):
+        """`of` all positions, as the sum of those that stand in one array."""
+        return reduce(operator.add, map(of, self._matrices))
 
     @cached_property
-    def _matrix(self):
-        """F (N, M), or F^T."""
+    def _matrices(self) -> list:
+        """F (N, M), or F^T, or the parts (N, M_i) that F comes in."""
+        if isinstance(self.features, list):
+            return self.features
         with self._reading():
-            return self.samples if self._by_samples else as_rows(self.features)
+            return [self.samples if self._by_samples else as_rows(self.features)]
 
     def _reading(self) -> AbstractContextManager:
         """What reads the samples, or features that are computed again, is computed again with them."""

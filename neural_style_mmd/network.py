@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from model_zoo.errors import InputError
-from model_zoo.vgg19 import LAYERS, deepest_of, rows_up_to
+from model_zoo.vgg19 import LAYERS, Layer, deepest_of, rows_up_to
 
 from ._mxnet import mx, recomputed, zero_bias
 from .config import BF16, FLOAT32, POOLING
 from .conv1_1_bf16 import conv1_1, conv1_1_parameters
 from .winograd import Winograd
 from .winograd_bf16 import Bf16Winograd
+
+_BEFORE_POOL1 = tuple(rows_up_to("pool1"))[:-1]
 
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's type for what NumPy does not have
 
@@ -25,6 +27,7 @@ def vgg19_symbol(
     precision: str = FLOAT32,
     recompute: str | None = None,
     winograd: Winograd | Bf16Winograd | None = None,
+    halves_of: int | None = None,
 ) -> dict:
     """The symbols of the named layers of VGG-19, cut at the deepest of them.
 
@@ -39,9 +42,12 @@ def vgg19_symbol(
         network's work up to "pool1". None for none.
     winograd: makes the deep convolutions of pictures of its size by Winograd's algorithm, in its precision, where that
         is faster: the same numbers but for rounding, and the variables of its parameters().
+    halves_of: H, where the layers before "pool1" are to be made of the picture's upper and lower half, one after the
+        other, in arrays half as large: the same numbers but for rounding. For float32, H of 4 and more, and none of
+        these in `layers`.
     Returns {layer: symbol of shape (1, N_l, H_l, W_l)}. The parameters are variables called as in
     model_zoo.vgg19.parameter_shapes; in bf16 conv1_1 has others, which parameters_in() makes of its weight.
-    Raises InputError for an unknown layer, in `recompute`, too, or pooling.
+    Raises InputError for an unknown layer, in `recompute`, too, or pooling, and for halves that cannot be.
     """
     layers = list(layers)
     if not layers:
@@ -53,22 +59,64 @@ def vgg19_symbol(
     symbol = mx.sym.amp_cast(symbol, dtype=_BFLOAT16) if low else symbol
     symbols = {}
     again = computed_again(recompute)
-    for row in rows_up_to(deepest_of(layers)):
+    rows = list(rows_up_to(deepest_of(layers)))
+    if halves_of is not None:
+        if low or halves_of < 4 or {row.name for row in _BEFORE_POOL1} & set(layers):
+            what = f"halves of {halves_of} rows for {', '.join(layers)} in {precision}"
+            raise InputError(f"{what}: give four rows or more, layers from pool1 on, and float32")
+        symbol = symbols["pool1"] = _pool1_in_halves(symbol, halves_of, pooling, again)
+        rows = rows[len(_BEFORE_POOL1) + 1 :]
+    for row in rows:
         with recomputed(row.name in again):
             if row.kind == "conv" and winograd and winograd.precision == precision and winograd.makes(row):
                 symbol = winograd.convolution(symbol, row)
             elif low and row.name == "conv1_1":
                 symbol = conv1_1(symbol)
-            elif row.kind == "conv":
-                symbol = mx.sym.Convolution(symbol, num_filter=row.channels, kernel=(3, 3), pad=(1, 1), name=row.name)
-            elif row.kind == "relu":
-                symbol = mx.sym.Activation(symbol, act_type="relu", name=row.name)
             else:
-                symbol = mx.sym.Pooling(symbol, kernel=(2, 2), stride=(2, 2), pool_type=pooling, name=row.name)
+                symbol = _layer(symbol, row, pooling, row.name)
         symbols[row.name] = symbol
         if low and row.name in layers:
             symbols[row.name] = mx.sym.amp_cast(copied(symbol, row.name, precision), dtype=np.float32)
     return {layer: symbols[layer] for layer in layers}
+
+
+def _layer(symbol, row: Layer, pooling: str, name: str, parameters: Sequence = ()):
+    """The layer `row` of its input. parameters: a convolution's weight and bias, by default variables called after
+    `name`."""
+    if row.kind == "conv":
+        shape = {"num_filter": row.channels, "kernel": (3, 3), "pad": (1, 1)}
+        return mx.sym.Convolution(symbol, *parameters, **shape, name=name)
+    if row.kind == "relu":
+        return mx.sym.Activation(symbol, act_type="relu", name=name)
+    return mx.sym.Pooling(symbol, kernel=(2, 2), stride=(2, 2), pool_type=pooling, name=name)
+
+
+def _pool1_in_halves(picture, height: int, pooling: str, again: Collection[str]):
+    """pool1, of the picture's upper and lower half, one after the other.
+
+    Each half comes with two more rows, of which its two convolutions make a wrong one each, for they see zeros where
+    the other half is: the row of pool1 that has both is left out.
+    """
+    middle = height // 4 * 2
+    rows = {"upper": ((0, middle + 2), (0, -1)), "lower": ((middle - 2, None), (1, None))}  # of the picture, of pool1
+    shared = {
+        row.name: [mx.sym.Variable(f"{row.name}_{name}") for name in ("weight", "bias")]
+        for row in _BEFORE_POOL1
+        if row.kind == "conv"
+    }
+    halves = []
+    for half, (taken, kept) in rows.items():
+        symbol = _rows(picture, *taken)
+        for row in (*_BEFORE_POOL1, LAYERS["pool1"]):
+            with recomputed(row.name in again):
+                symbol = _layer(symbol, row, pooling, f"{row.name}_{half}", shared.get(row.name, ()))
+        halves.append(_rows(symbol, *kept))
+    return mx.sym.Concat(*halves, dim=2, name="pool1")
+
+
+def _rows(features, begin: int, end: int | None):
+    """(1, C, H, W) -> (1, C, end - begin, W)."""
+    return mx.sym.slice_axis(features, axis=2, begin=begin, end=end)
 
 
 def computed_again(last: str | None) -> list[str]:

@@ -250,14 +250,25 @@ class Objective:
         precision: str = FLOAT32,
         estimator: str = PAIRS,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network, for pictures of `shape`."""
+        """{layer: features} of FIRST_LAYER, where it is bound apart, and of the network, for pictures of `shape`. Those
+        of the former may be in parts, for Moments."""
         plan, winograd = self._plan(shape, precision, estimator), self._winograd(shape, precision, estimator)
         in_network = self._lean if precision == FLOAT32 else winograd is not None and not self._samples
-        apart = {} if in_network or FIRST_LAYER not in layers else {FIRST_LAYER: FirstLayer().features(data)}
+        halves = plan.halves and self._reads_no_whole_first_block()
+        apart: dict[str, Any] = {}
+        if FIRST_LAYER in layers and not in_network:
+            first = FirstLayer()
+            apart[FIRST_LAYER] = first.halves(data, shape[2] * shape[3]) if halves else first.features(data)
         others = [layer for layer in layers if layer not in apart]
         if not others:
             return apart, {}
-        return apart, vgg19_symbol(others, self.config.pooling, data, precision, plan.recompute, winograd)
+        halves_of = shape[2] if halves else None
+        return apart, vgg19_symbol(others, self.config.pooling, data, precision, plan.recompute, winograd, halves_of)
+
+    def _reads_no_whole_first_block(self) -> bool:
+        """Whether no loss reads layers before pool1, but for FIRST_LAYER's moments and samples, which are apart."""
+        read = {*self.config.layers, self.config.content_layer}
+        return not self._lean and "relu1_2" not in read and self.config.content_layer != FIRST_LAYER
 
     def _plan(self, shape: tuple[int, ...], precision: str, estimator: str) -> NetworkPlan:
         return network_plan(self.config.method, shape[2], shape[3], precision, estimator)
@@ -322,8 +333,7 @@ class Objective:
         in_blocks = self.estimator == BLOCKS
         arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
         pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE)), FirstLayer()
-        parts = self._plan(self.shape, self.precision, self.estimator).parts
-        x, y = (first_layer.samples(*each, parts) for each in zip(pictures, arrays, strict=True))
+        x, y = (first_layer.samples(*each) for each in zip(pictures, arrays, strict=True))
         return x, y
 
     def _pair_inputs(self) -> dict:

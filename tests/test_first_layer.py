@@ -28,6 +28,11 @@ def features(layer, data):
     return [layer.features(data)], lambda every: [every.reshape(1, 64, HEIGHT, WIDTH)]
 
 
+def in_halves(layer, data):
+    halves = layer.halves(data, HEIGHT * WIDTH - 1)  # of an odd number the first is the smaller
+    return halves, lambda every: [every[:, :9], every[:, 9:]]
+
+
 def drawn_samples(layer, data):
     """Of two arrays of positions, in one part of the channels."""
     samples = layer.samples(data, [mx.sym.Variable(f"drawn{i}") for i in range(2)], parts=1)
@@ -42,7 +47,7 @@ def samples_in_parts(layer, data):
     return list(samples.values()), lambda every: [half[:, DRAWN[0]].T for half in (every[:32], every[32:])]
 
 
-ORDERS = [features, drawn_samples, samples_in_parts]
+ORDERS = [features, in_halves, drawn_samples, samples_in_parts]
 
 
 def bound(network, order):

@@ -50,6 +50,27 @@ def test_values_and_gradients_are_those_of_the_equations(way):
     np.testing.assert_allclose(gradient.reshape(N, M), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("way", [way for way in WAYS if way["in_rows"] and not way["by_samples"]])
+def test_features_in_several_arrays_have_the_same_moments(way):
+    """Of 9 and of the other 11 positions."""
+    whole = mx.sym.reshape(mx.sym.Variable("f"), shape=(N, M))
+    parts = [mx.sym.slice_axis(whole, axis=1, begin=begin, end=end) for begin, end in ((0, 9), (9, None))]
+    moments = Moments(parts, M, **way)
+    rows, centre = features().reshape(N, M), np.random.default_rng(7).normal(size=(N, 1))
+    found = [moments.mean, moments.mean_square, moments.gram, moments.held_mean_square_about(mx.sym.Variable("c"))]
+    random = np.random.default_rng(1)
+    of_mean, of_square, of_gram = random.normal(size=(N, 1)), random.normal(size=(N, 1)), random.normal(size=(N, N))
+    heads = [of_mean, of_square, of_gram + of_gram.T, random.normal(size=(N, 1))]
+    inputs = {"f": features(), "c": centre}
+    (mean, mean_square, gram, about), gradient = value_and_gradient(mx.sym.Group(found), inputs, heads)
+    np.testing.assert_allclose(mean[:, 0], rows.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(mean_square[:, 0], (rows**2).mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(gram, rows @ rows.T / M, rtol=1e-12)
+    np.testing.assert_allclose(about, ((rows - centre) ** 2).mean(axis=1, keepdims=True), rtol=1e-12)
+    expected = (of_mean + 2 * of_square * rows + 2 * (of_gram + of_gram.T) @ rows) / M
+    np.testing.assert_allclose(gradient.reshape(N, M), expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_bn_beside_a_gram_matrix_is_bn(offset, way):

@@ -107,6 +107,19 @@ def test_the_network_is_cut_at_the_deepest_layer():
     assert vgg19_symbol(["relu1_1"])["relu1_1"].list_arguments() == ["data", "conv1_1_weight", "conv1_1_bias"]
 
 
+def gradient_of_all(symbols, x, parameters):
+    """Of the sum of all entries of `symbols` with respect to the picture `x` (3, H, W)."""
+    symbol = mx.sym.Group(list(symbols.values()))
+    names = [name for name in symbol.list_arguments() if name != "data"]
+    arguments = {"data": mx.nd.array(x[None])} | {name: mx.nd.array(parameters[name]) for name in names}
+    gradient = mx.nd.zeros(arguments["data"].shape)
+    requests = dict.fromkeys(names, "null") | {"data": "write"}
+    executor = symbol.bind(mx.cpu(), arguments, {"data": gradient}, requests)
+    outputs = executor.forward(is_train=True)
+    executor.backward([mx.nd.ones(each.shape) for each in outputs])
+    return gradient.asnumpy()
+
+
 @pytest.mark.parametrize(("pooling", "reduce"), [("avg", np.mean), ("max", np.max)])
 def test_features_are_those_of_naive_convolutions(pooling, reduce, network):
     parameters = network.parameters
@@ -116,6 +129,44 @@ def test_features_are_those_of_naive_convolutions(pooling, reduce, network):
     for layer in layers:
         assert found[layer].shape == expected[layer].shape
         np.testing.assert_allclose(found[layer], expected[layer], atol=1e-5 * np.abs(expected[layer]).max())
+
+
+HEIGHTS = (4, 5, 6, 7, 8, 9, 38, 39)
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+@pytest.mark.parametrize(("pooling", "reduce"), [("avg", np.mean), ("max", np.max)])
+def test_layers_made_of_the_pictures_halves_are_the_same(pooling, reduce, height, network):
+    """Whichever row is the middle: values are those of naive convolutions, the gradient that of the network in whole,
+    and computed again both have the same bits."""
+    x = np.random.default_rng(4).uniform(-120, 130, (3, height, 10)).astype(np.float32)
+    layers = ["pool1", "relu2_1"]
+    expected = naive_features(x, network.parameters, reduce)
+    found = {}
+    for key in ({}, {"halves_of": height}, {"halves_of": height, "recompute": "pool1"}):
+        symbols = vgg19_symbol(layers, pooling, **key)
+        outputs = run(symbols, x, network.parameters)
+        for layer in layers:
+            assert symbols[layer].name == layer and outputs[layer].shape == expected[layer].shape
+            np.testing.assert_allclose(outputs[layer], expected[layer], atol=1e-5 * np.abs(expected[layer]).max())
+        found[len(key)] = gradient_of_all(symbols, x, network.parameters)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5 * np.abs(found[0]).max())
+    np.testing.assert_array_equal(found[2], found[1])
+
+
+def test_of_halves_no_array_is_as_large_as_relu1_1(network):
+    _, shapes, _ = vgg19_symbol(["pool1"], halves_of=40)["pool1"].get_internals().infer_shape(data=(1, 3, 40, 16))
+    assert sorted(shape[2] for shape in shapes if shape[1:2] == (64,) and shape[3:] == (16,)) == [22] * 8
+
+
+@pytest.mark.parametrize(
+    ("layers", "precision", "rows"),
+    [(["relu2_1", "relu1_2"], "float32", 8), (["pool1"], "bf16", 8), (["pool1"], "float32", 3)],
+)
+def test_halves_have_no_layer_before_pool1_and_are_of_float32(layers, precision, rows):
+    said = f"halves of {rows} rows for {', '.join(layers)} in {precision}: give four rows or more, layers from pool1 on"
+    with pytest.raises(InputError, match=said):
+        vgg19_symbol(layers, precision=precision, halves_of=rows)
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])

@@ -338,16 +338,14 @@ def test_all_methods_fused_with_gaussian_read_one_copy_of_a_layer(methods):
         assert others == ["Convolution"]  # the copy
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_the_first_layers_samples_are_made_in_as_many_parts_as_the_plan_says(parts, monkeypatch):
-    monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: NetworkPlan(None, None, parts))
+def test_the_first_layers_samples_are_made_in_two_parts_of_the_channels():
     picture = noise((1, 3, 32, 32), 100.0, seed=0)
     config = TransferConfig(method=("bn", "gaussian"))
     sampled = Objective(config, model_zoo.load("surrogate"), picture, picture, picture.shape)._parts[-1]
     nodes = json.loads(sampled.executor._symbol.tojson())["nodes"]
     widths = [int(node["attrs"]["num_hidden"]) for node in nodes if node["op"] == "FullyConnected"]
     # Of both ends of the pairs, for the picture and for the style picture; of one column are sums of rows.
-    assert [width for width in widths if width > 1] == [64 // parts] * 4 * parts
+    assert [width for width in widths if width > 1] == [32] * 8
 
 
 def test_without_a_content_picture_there_is_no_content_term(case, network):
