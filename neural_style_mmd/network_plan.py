@@ -21,6 +21,8 @@ class NetworkPlan(NamedTuple):
     """recompute: the last of the first layers that are computed again for the backward pass, see vgg19_symbol.
     winograd: the fewest channels of the features that a convolution by Winograd's algorithm reads, in float32; None for
         none. bfloat16 has another, see winograd_bf16.py.
+    direct: those that are not made so nonetheless. conv4_4 saves as much time as conv4_3, and its kernels are made when
+        the most arrays are kept.
     samples_again: whether samples, and what compares them in pairs, are computed again for the backward pass.
     kernels_once: whether the kernels for Winograd's algorithm in float32 are made once and stay, which is faster. Those
         that each evaluation makes take less memory: they are gone when it needs most.
@@ -34,6 +36,7 @@ class NetworkPlan(NamedTuple):
     samples_again: bool = True
     kernels_once: bool = False
     halves: bool = False
+    direct: tuple[str, ...] = ()
 
 
 _SMALL, _MIDDLE, _ANY = 384**2, 512**2, math.inf  # pixels
@@ -52,7 +55,7 @@ _PLANS: dict[str, dict[float, NetworkPlan]] = {
     # What MXNet needs to reorder pairs stays with it when blocks are bound.
     PAIRS: {_SMALL: _ALL_KEPT, _ANY: _HALVES},
     BLOCKS: {_SMALL: _ALL_KEPT, _ANY: _HALVES},
-    PAIRS + _AND_OTHERS: {_SMALL: _ALL_KEPT, _ANY: _HALVES},
+    PAIRS + _AND_OTHERS: {_SMALL: _ALL_KEPT, _ANY: _HALVES._replace(direct=("conv4_4",))},
     BLOCKS + _AND_OTHERS: {_SMALL: _ALL_KEPT, _MIDDLE: _HALVES_AND_512, _ANY: _HALVES},
 }
 """What the losses read, or how samples are compared -> the largest picture, in pixels -> its plan. Small pictures need

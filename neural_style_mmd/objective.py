@@ -277,7 +277,9 @@ class Objective:
         if precision == BF16:  # by AMX the direct convolution is faster
             return Bf16Winograd(shape[2]) if shape[2] * shape[3] <= PIXELS and not _mxnet.USES_AMX else None
         plan = self._plan(shape, precision, estimator)
-        return Winograd(shape[2], shape[3], plan.winograd, plan.kernels_once) if plan.winograd else None
+        if plan.winograd is None:
+            return None
+        return Winograd(shape[2], shape[3], plan.winograd, plan.kernels_once, plan.direct)
 
     def _layers(self) -> list[str]:
         """Those that some loss reads."""

@@ -6,7 +6,7 @@ that a layer is one matrix product for each of 36 points: 36 multiplications in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.polynomial import polynomial
@@ -67,17 +67,20 @@ class Winograd:
 
     height, width: of the picture; channels: the fewest of the features that a convolution reads. kernels_once: whether
     the kernels are transformed in parameters(), and stay, beside what MXNet plans; if not, in each forward pass.
+    direct: convolutions that are not made so, whatever they read.
     """
 
     precision = FLOAT32
 
-    def __init__(self, height: int, width: int, channels: int, kernels_once: bool = False) -> None:
-        self._size, self._channels, self._kernels_once = (height, width), channels, kernels_once
+    def __init__(
+        self, height: int, width: int, channels: int, kernels_once: bool = False, direct: Collection[str] = ()
+    ) -> None:
+        self._size, self._channels, self._kernels_once, self._direct = (height, width), channels, kernels_once, direct
         self._patch, self._kernel, self._tile = (mx.sym.Variable(name) for name in constants())
 
     def makes(self, row: Layer) -> bool:
         """Whether the convolution `row` is to be made so: where it is faster, and wide enough."""
-        wide = row.in_channels >= self._channels
+        wide = row.in_channels >= self._channels and row.name not in self._direct
         return wide and row.stride <= _DEEPEST_STRIDE and _tiles(self._edges(row)) >= TILES
 
     def reads(self, layer: str) -> bool:

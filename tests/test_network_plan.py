@@ -20,6 +20,7 @@ from neural_style_mmd.objective import Objective
 ROOT = Path(__file__).resolve().parents[1]
 AS_FAST_AS_CAN_BE = NetworkPlan(None, 256, samples_again=False, kernels_once=True)
 ALL_AND_WINOGRAD, LESS_AND_WINOGRAD = NetworkPlan(None, 256), NetworkPlan("pool1", 256)
+HALVES_BUT_CONV4_4 = NetworkPlan("pool1", 256, halves=True, direct=("conv4_4",))
 HALVES, HALVES_AND_512 = NetworkPlan("pool1", 256, halves=True), NetworkPlan("pool1", 512, halves=True)
 
 
@@ -65,7 +66,7 @@ def test_small_pictures_are_made_as_fast_as_can_be(method, estimator):
             for avx512 in (False, True)
             for row in (
                 ("linear", "pairs", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
-                ("linear+gaussian", "pairs", HALVES, HALVES),
+                ("linear+gaussian", "pairs", HALVES_BUT_CONV4_4, HALVES_BUT_CONV4_4),
                 ("linear+gaussian", "blocks", HALVES_AND_512, HALVES),
             )
         ),
@@ -143,7 +144,7 @@ MOST = {  # of the arrays of the bare network by direct convolutions: at 512 x 3
     "poly": (1.5, 1.15),
     "bn+poly": (1.5, 1.15),
     "gaussian": (1.45, 1.1),
-    "bn+gaussian": (1.4, 1.11),
+    "bn+gaussian": (1.3, 1.1),
 }
 
 
@@ -155,11 +156,7 @@ MOST_WITH_AVX512 = MOST | {"poly": (1.65, 1.15), "bn+poly": (1.65, 1.15)}
 @pytest.mark.parametrize(("size", "index"), [((384, 512), 0), ((768, 1024), 1)])
 @pytest.mark.parametrize("methods", MOST)
 def test_the_arrays_of_a_picture(methods, size, index, avx512):
-    """Of the process's memory they are half at 512 x 384, and more at 1024 x 768: `python -m benchmarks memory`.
-
-    By halves of the picture bn+gaussian has more of them, with Winograd's kernels for 256 channels, and the process
-    takes less: see test_the_memory_of_a_process.
-    """
+    """Of the process's memory they are half at 512 x 384, and more at 1024 x 768: `python -m benchmarks memory`."""
     shape = (1, 3, *size)
     symbol = vgg19_symbol(["relu5_1"])["relu5_1"]
     requests = {name: "write" if name == "data" else "null" for name in symbol.list_arguments()}

@@ -134,6 +134,13 @@ def test_the_network_has_it_for_features_of_so_many_channels_in_float32(channels
     assert by_winograd(vgg19_symbol(["relu5_1"], precision="bf16", winograd=algorithm)["relu5_1"]) == []
 
 
+@pytest.mark.parametrize("direct", [("conv4_4",), ("conv3_2", "conv4_1")])
+def test_the_network_has_it_but_for_layers_that_are_to_be_direct(direct):
+    algorithm = winograd.Winograd(384, 512, 256, direct=direct)
+    made = by_winograd(vgg19_symbol(["relu5_1"], winograd=algorithm)["relu5_1"])
+    assert made == [name for name in OF_256 if name not in direct]
+
+
 @pytest.mark.parametrize(
     ("methods", "avx512", "made", "again"),
     [
@@ -142,7 +149,7 @@ def test_the_network_has_it_for_features_of_so_many_channels_in_float32(channels
         (("poly",), True, OF_512, False),
         (("gaussian",), False, OF_256, True),
         (("gaussian",), True, OF_512, False),
-        (("bn", "gaussian"), False, OF_256, True),
+        (("bn", "gaussian"), False, OF_256[:-1], True),  # all but conv4_4
     ],
 )
 def test_the_objective_is_made_as_its_plan_says(methods, avx512, made, again, monkeypatch):
@@ -163,7 +170,7 @@ def test_so_it_is_after_a_change_of_the_estimator(monkeypatch):
     changed = Objective(
         TransferConfig(method=("bn", "gaussian")), model_zoo.load("surrogate"), style, None, (1, 3, 384, 512)
     )
-    for estimator, made in (("blocks", OF_512), ("pairs", OF_256)):
+    for estimator, made in (("blocks", OF_512), ("pairs", OF_256[:-1])):
         changed.use("float32", estimator)
         assert by_winograd(changed._parts[0].executor._symbol) == made
 
