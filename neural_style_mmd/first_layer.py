@@ -20,6 +20,9 @@ that compares no samples, where pictures are not large: that is faster. The gaus
 picture's samples of it, which would be larger than all its other targets together, but computes them from the style
 picture whenever they are needed, in float32 whatever the precision."""
 
+SAMPLE_PARTS = 2
+"""Parts of the channels that its samples come in, which find place in the network's arrays."""
+
 _CHANNELS = LAYERS[FIRST_LAYER].channels
 
 
@@ -57,10 +60,9 @@ class FirstLayer:
             patches = mx.sym.im2col(mx.sym.Concat(picture, ones, dim=1), kernel=(3, 3), pad=(1, 1))
             return weight, mx.sym.reshape(patches, shape=(-3, 0))
 
-    def samples(self, picture, drawn: Sequence, parts: int = 2) -> dict:
+    def samples(self, picture, drawn: Sequence, parts: int = SAMPLE_PARTS) -> dict:
         """(1, 3, H, W) -> {"samples.<i>": (n, 64 / parts)}: for each array `drawn` of n positions, int32, the samples
-        there, in so many parts of the channels, which find place in the network's arrays. Only patches are gathered,
-        less than half as long as samples."""
+        there, in so many parts of the channels. Only patches are gathered, less than half as long as samples."""
         width = _CHANNELS // parts
         segments, of_rows = _segments(picture), _from_row_to_row(picture)
         weight = mx.sym.reshape(mx.sym.transpose(self._weight, axes=(0, 2, 1, 3)), shape=(0, -1))  # (64, 27)

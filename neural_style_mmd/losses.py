@@ -14,6 +14,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
+from typing import Any
 
 import numpy as np
 
@@ -142,7 +143,7 @@ def _gaussian_distance(picture: Symbols, inputs: Symbols, channels: int, positio
 class Method:
     """A way to align two distributions of features.
 
-    statistic: Moments -> {name: symbol}.
+    statistic: Moments, or MomentsInParts for means and mean squares -> {name: symbol}.
     distance: (picture's statistic, inputs, N, M_F) -> symbol (1,); its inputs are the target's statistic and, for a
         sampling method, "pairs" and "style_pairs", unless the statistics are the drawn samples alone.
     samples_pairs: whether it needs drawn pairs.
@@ -150,7 +151,7 @@ class Method:
     reads_mean_alone: whether its statistic is the mean, for which features need not be put into another order.
     """
 
-    statistic: Callable[[Moments], Symbols]
+    statistic: Callable[[Any], Symbols]
     distance: Callable[..., object]
     samples_pairs: bool = False
     reads_gram: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property, partial, reduce
 
@@ -48,7 +48,7 @@ class Moments:
     recompute: whether the features are computed again for the backward pass; then so is what reads them.
     samples_again: whether the samples are, too, if the features are not.
     in_rows: whether the features are in plain order, and not in oneDNN's; they may then be several arrays (N, M_i), of
-        so many positions each.
+        so many positions each, or by samples (M_i, N).
     channels: N. Where it is given, the Gram matrix is a layer of N outputs, which oneDNN computes faster than MXNet's
         OpenBLAS a product.
     """
@@ -138,3 +138,36 @@ class Moments:
     def _reading(self) -> AbstractContextManager:
         """What reads the samples, or features that are computed again, is computed again with them."""
         return recomputed(self._samples_again if self._by_samples else self._recompute)
+
+
+class MomentsInParts:
+    """As Moments, of samples that come in parts of their channels; without the Gram matrix, whose entries are of two.
+
+    samples: [(M_i, N_b)]: of each array of positions all parts, in order, then those of the next. M positions together.
+    parts: how many of the channels.
+    """
+
+    def __init__(self, samples: Sequence, parts: int, positions: int) -> None:
+        self.positions = positions
+        self._parts = [Moments(list(samples[i::parts]), positions, by_samples=True) for i in range(parts)]
+
+    @cached_property
+    def mean(self):
+        """mu_F (N, 1), Eq. 12."""
+        return _one_below_another(each.mean for each in self._parts)
+
+    @cached_property
+    def mean_square(self):
+        """E[F^2] (N, 1)."""
+        return _one_below_another(each.mean_square for each in self._parts)
+
+    def held_mean_square_about(self, centre):
+        """E[(F - centre)^2] (N, 1) for a centre (N, 1), without gradient to F."""
+        centres = mx.sym.SliceChannel(centre, axis=0, num_outputs=len(self._parts))
+        return _one_below_another(
+            each.held_mean_square_about(its) for each, its in zip(self._parts, centres, strict=True)
+        )
+
+
+def _one_below_another(columns):
+    return mx.sym.Concat(*columns, dim=0)

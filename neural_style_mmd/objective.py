@@ -22,10 +22,10 @@ from ._mxnet import mx
 from .blocks import block_shape, draw_blocks
 from .config import BF16, BLOCKS, FLOAT32, PAIRS, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
-from .first_layer import FIRST_LAYER, FirstLayer
+from .first_layer import FIRST_LAYER, SAMPLE_PARTS, FirstLayer
 from .images import require_size
 from .kept_arrays import KeptArrays
-from .moments import Moments
+from .moments import Moments, MomentsInParts
 from .network import computed_again, copied, parameters_in, vgg19_symbol
 from .network_plan import NetworkPlan, network_plan
 from .presets import layer_scale
@@ -228,13 +228,15 @@ class Objective:
         first: dict = {}
         sampled: dict = {}
         unclipped: dict = {}
-        read = self._moments(apart, deeper)
+        drawn = self._first_samples(data)
+        read = self._moments(apart, deeper, drawn[0])
         # The shallow layers' losses first: MXNet plans in this order, and then with less memory.
         for layer in sorted(features, key=list(LAYERS).index):
             shared = first if layer in apart else network
             for method in config.method if layer in read else ():
-                part = sampled if _samples_the_picture(method, layer) else shared
-                part[style_term(method, layer)] = self._style_loss(method, layer, read[layer], data)
+                by_samples = _samples_the_picture(method, layer) or isinstance(read[layer], MomentsInParts)
+                part = sampled if by_samples else shared
+                part[style_term(method, layer)] = self._style_loss(method, layer, read[layer], drawn)
             if self._has_content and layer == config.content_layer:
                 shared["content"] = losses.content_loss(features[layer], config.content_factor)
         if config.tv_weight:
@@ -289,16 +291,22 @@ class Objective:
     def _has_content(self) -> bool:
         return "content.features" in self._targets
 
-    def _moments(self, apart: Mapping[str, Any], deeper: Mapping[str, Any]) -> dict[str, Moments]:
-        """What the style losses read of each layer of _graphs, one for all methods of a fusion."""
+    def _moments(
+        self, apart: Mapping[str, Any], deeper: Mapping[str, Any], drawn: Mapping[str, Any]
+    ) -> dict[str, Moments | MomentsInParts]:
+        """What the style losses read of each layer of _graphs, one for all methods of a fusion. `drawn`: FIRST_LAYER's
+        samples, of which its moments are made where they are all of them, and no Gram matrix is: it need not be
+        computed once more. In blocks that takes more memory."""
         methods = [losses.method(method) for method in self.config.method]
         with_gram = any(method.reads_gram for method in methods)
         plan = self._plan(self.shape, self.precision, self.estimator)
         again = computed_again(plan.recompute)
 
-        def moments(layer: str) -> Moments:
+        def moments(layer: str) -> Moments | MomentsInParts:
             positions, channels = _positions(layer, self.shape), LAYERS[layer].channels
             if layer in apart:
+                if drawn and not with_gram and self.estimator == PAIRS and positions % 2 == 0:  # all, once
+                    return MomentsInParts(list(drawn.values()), SAMPLE_PARTS, positions)
                 return Moments(apart[layer], positions, with_gram, channels=channels, in_rows=True)
             ways = self._samples, layer in again, plan.samples_again
             return Moments(deeper[layer], positions, with_gram, *ways, channels=channels)
@@ -315,23 +323,26 @@ class Objective:
         in_rows_next = {layer for layer in deeper if isinstance(winograd, Winograd) and winograd.reads(layer)}
         return {name: each if name in in_rows_next else copied(each, name) for name, each in deeper.items()}
 
-    def _style_loss(self, method: str, layer: str, moments: Moments, data):
-        """The loss of one layer."""
+    def _style_loss(self, method: str, layer: str, moments: Moments | MomentsInParts, drawn: tuple[dict, dict]):
+        """The loss of one layer. drawn: see _first_samples."""
         choice: dict[str, Any] = {"poly_c": self.config.poly_c, "bandwidth": self.config.bandwidth}
         choice["samples_again"] = self._plan(self.shape, self.precision, self.estimator).samples_again
         if self.estimator == BLOCKS and losses.method(method).samples_pairs:
             choice["blocks"] = self._drawn_shape(layer)
         chosen, label = losses.method(method, **choice), style_term(method, layer)
         if _samples_the_picture(method, layer):
-            picture, inputs = self._first_samples(label, data)
+            picture, inputs = drawn
         else:
             picture = chosen.statistic(moments)
             inputs = losses.loss_inputs(chosen, picture, label)
         return losses.style_distance(chosen, picture, inputs, label, LAYERS[layer].channels, moments.positions)
 
-    def _first_samples(self, label: str, data) -> tuple[dict, dict]:
-        """FIRST_LAYER's samples of the picture and of the style picture, those that are drawn, in that order."""
-        drawn = losses.drawn_positions(label).values()
+    def _first_samples(self, data) -> tuple[dict, dict]:
+        """FIRST_LAYER's samples of the picture and of the style picture, those that are drawn, in that order; nothing
+        where no method samples it."""
+        if not self._samples or FIRST_LAYER not in self.config.layers:
+            return {}, {}
+        drawn = losses.drawn_positions(style_term("gaussian", FIRST_LAYER)).values()
         in_blocks = self.estimator == BLOCKS
         arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
         pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE)), FirstLayer()

@@ -8,7 +8,7 @@ import pytest
 
 from neural_style_mmd import losses
 from neural_style_mmd._mxnet import mx
-from neural_style_mmd.moments import Moments, position_sums
+from neural_style_mmd.moments import Moments, MomentsInParts, position_sums
 
 N, HEIGHT, WIDTH = 3, 4, 5
 M = HEIGHT * WIDTH
@@ -69,6 +69,32 @@ def test_features_in_several_arrays_have_the_same_moments(way):
     np.testing.assert_allclose(about, ((rows - centre) ** 2).mean(axis=1, keepdims=True), rtol=1e-12)
     expected = (of_mean + 2 * of_square * rows + 2 * (of_gram + of_gram.T) @ rows) / M
     np.testing.assert_allclose(gradient.reshape(N, M), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_samples_in_any_order_and_in_parts_of_the_channels_have_the_same_moments(parts, offset):
+    """Of 9 positions drawn and of the other 11; also where a centre near the values leaves little of them."""
+    everywhere = mx.sym.transpose(mx.sym.reshape(mx.sym.Variable("f"), shape=(N, M)))
+    order = np.random.default_rng(8).permutation(M)
+    samples = []
+    for at in ("first", "others"):
+        drawn = mx.sym.take(everywhere, mx.sym.Variable(at))
+        width = N // parts
+        samples += [mx.sym.slice_axis(drawn, axis=1, begin=i, end=i + width) for i in range(0, N, width)]
+    moments = MomentsInParts(samples, parts, M)
+    assert moments.positions == M
+    f, random = features() + offset, np.random.default_rng(7)
+    rows = f.reshape(N, M)
+    centre, of_mean, of_square = rows.mean(axis=1, keepdims=True) + 0.1, *random.normal(size=(2, N, 1))
+    found = mx.sym.Group([moments.mean, moments.mean_square, moments.held_mean_square_about(mx.sym.Variable("c"))])
+    inputs = {"f": f, "c": centre, "first": order[:9], "others": order[9:]}
+    heads = [of_mean, of_square, random.normal(size=(N, 1))]
+    (mean, mean_square, about), gradient = value_and_gradient(found, inputs, heads)
+    np.testing.assert_allclose(mean[:, 0], rows.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(mean_square[:, 0], (rows**2).mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(about, ((rows - centre) ** 2).mean(axis=1, keepdims=True), rtol=1e-8)
+    np.testing.assert_allclose(gradient.reshape(N, M), (of_mean + 2 * of_square * rows) / M, rtol=1e-10)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -130,13 +130,12 @@ def naive_terms(x, content, style, weights, c, pairs, bandwidths):
     return terms
 
 
-@pytest.fixture(scope="module")
-def case(network):
+def made(network, methods, width=WIDTH):
     random = np.random.default_rng(5)
-    x, content = random.uniform(-120, 130, (2, 1, 3, HEIGHT, WIDTH)).astype(np.float32)
+    x, content = random.uniform(-120, 130, (2, 1, 3, HEIGHT, width)).astype(np.float32)
     style = random.uniform(-120, 130, (1, 3, 4, 4)).astype(np.float32)
     config = TransferConfig(
-        method=("linear", "gram", "poly", "bn", "gaussian"),
+        method=methods,
         poly_c=50.0,
         layers=LAYERS,
         content_layer="relu1_2",
@@ -144,6 +143,11 @@ def case(network):
         seed=3,
     )
     return config, x, content, style, Objective(config, network, style, content, x.shape)
+
+
+@pytest.fixture(scope="module")
+def case(network):
+    return made(network, ("linear", "gram", "poly", "bn", "gaussian"))
 
 
 def drawn_pairs(objective):
@@ -166,7 +170,8 @@ def test_every_term_has_its_true_value(case, network):
     np.testing.assert_array_equal(found.gradient, 0)
 
 
-def test_the_total_is_the_weighted_sum_and_its_gradient_that_of_central_differences(case, network):
+def assert_value_and_gradient(case, network):
+    """The total of random heads, and its gradient by central differences of float64."""
     config, x, content, style, objective = case
     random = np.random.default_rng(6)
     size = objective.evaluate(x, {}).terms
@@ -176,7 +181,7 @@ def test_the_total_is_the_weighted_sum_and_its_gradient_that_of_central_differen
 
     def total(picture):
         terms = naive_terms(picture, content, style, network, config.poly_c, pairs, held)
-        return sum(heads[name] * value for name, value in terms.items())
+        return sum(head * terms[name] for name, head in heads.items())
 
     assert found.total == pytest.approx(total(x.astype(np.float64)), rel=1e-4)
     assert found.gradient.dtype == np.float32 and found.gradient.shape == x.shape
@@ -186,6 +191,29 @@ def test_the_total_is_the_weighted_sum_and_its_gradient_that_of_central_differen
         step[index] = 1e-4
         numeric[index] = (total(x + step) - total(x - step)) / 2e-4
     assert np.linalg.norm(found.gradient - numeric) < 1e-4 * np.linalg.norm(numeric)
+
+
+def test_the_total_is_the_weighted_sum_and_its_gradient_that_of_central_differences(case, network):
+    assert_value_and_gradient(case, network)
+
+
+@pytest.mark.parametrize(
+    ("width", "estimator", "bound_apart"),
+    [
+        (6, "pairs", [["linear", "bn", "gaussian"]]),
+        (7, "pairs", [["linear", "bn"], ["gaussian"]]),
+        (6, "blocks", [["linear", "bn"], ["gaussian"]]),
+    ],
+)
+def test_beside_gaussian_the_first_layers_moments_are_of_its_samples(width, estimator, bound_apart, network):
+    """If these are pairs, and all: of 30 positions none is left over, of 35 one. By blocks that takes more memory."""
+    case = made(network, ("linear", "bn", "gaussian"), width)
+    objective = case[-1]
+    objective.use("float32", estimator)
+    if estimator == "pairs":
+        assert_value_and_gradient(case, network)
+    apart = [[f"style.{method}.relu1_1" for method in methods] for methods in bound_apart]
+    assert [list(part.terms) for part in objective._parts[1:]] == apart
 
 
 @pytest.mark.parametrize("last", ["pool1", "conv2_1"])
