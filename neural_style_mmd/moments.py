@@ -42,13 +42,13 @@ class Moments:
     """Of features (1, N, H, W) at M = H W positions; each is one symbol, however many methods of a fusion read it, so
     that its gradient is one array of the features' size.
 
+    features: or a list of F in parts of M_i positions, (N, M_i), if in_rows, and by_samples of F^T, (M_i, N).
     with_gram: whether some method reads the Gram matrix. Its diagonal then is the mean squares.
     by_samples: whether they are made of the samples, for a fusion with a method that compares these: all then read one
         array, in one order. The same numbers but for rounding.
     recompute: whether the features are computed again for the backward pass; then so is what reads them.
     samples_again: whether the samples are, too, if the features are not.
-    in_rows: whether the features are in plain order, and not in oneDNN's; they may then be several arrays (N, M_i), of
-        so many positions each, or by samples (M_i, N).
+    in_rows: whether the features are in plain order, and not in oneDNN's.
     channels: N. Where it is given, the Gram matrix is a layer of N outputs, which oneDNN computes faster than MXNet's
         OpenBLAS a product.
     """
@@ -129,7 +129,7 @@ class Moments:
 
     @cached_property
     def _matrices(self) -> list:
-        """F (N, M), or F^T, or the parts (N, M_i) that F comes in."""
+        """F (N, M), or F^T (M, N), or the parts that it comes in."""
         if isinstance(self.features, list):
             return self.features
         with self._reading():
