@@ -89,6 +89,11 @@ class Winograd:
         convolution = next((row for row in behind if row.kind == "conv"), None)
         return convolution is not None and self.makes(convolution)
 
+    def joins(self, pool: Layer) -> bool:
+        """Whether the convolutions before and behind `pool` are both to be made so; all are in plain order then."""
+        before = list(LAYERS.values())[: list(LAYERS).index(pool.name)]
+        return self.makes([row for row in before if row.kind == "conv"][-1]) and self.reads(pool.name)
+
     def convolution(self, features, row: Layer):
         """(1, I, H_l, W_l) -> (1, O, H_l, W_l): the convolution `row`, with its weight and bias."""
         edges = self._edges(row)

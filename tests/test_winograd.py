@@ -175,6 +175,57 @@ def test_so_it_is_after_a_change_of_the_estimator(monkeypatch):
         assert by_winograd(changed._parts[0].executor._symbol) == made
 
 
+POOLINGS = ["pool1", "pool2", "pool3", "pool4"]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "channels", "direct", "others"),
+    [
+        ("avg", 256, (), ["pool3"]),
+        ("avg", 256, ("conv3_4",), []),
+        ("avg", 256, ("conv4_1",), []),
+        ("avg", 512, (), []),
+        ("max", 256, (), []),
+    ],
+)
+def test_a_pooling_between_two_of_them_is_a_convolution_if_it_averages(pooling, channels, direct, others):
+    """pool4 is before conv5_1, which is direct."""
+    algorithm = winograd.Winograd(384, 512, channels, direct=direct)
+    symbol = vgg19_symbol(["relu5_1"], pooling, winograd=algorithm)["relu5_1"]
+    kinds = {node["name"]: node["op"] for node in json.loads(symbol.tojson())["nodes"]}
+    assert [name for name in POOLINGS if kinds[name] != "Pooling"] == others
+
+
+def test_that_pooling_averages_and_so_does_its_gradient(monkeypatch):
+    """Of 19 x 23 features, whose last row and column it leaves out."""
+    monkeypatch.setattr(winograd, "TILES", 1)
+    height, width = 79, 94
+    algorithm = winograd.Winograd(height, width, 256)
+    symbols = vgg19_symbol(["relu3_4", "pool3", "relu4_1"], winograd=algorithm)
+    network = {name: mx.nd.array(array) for name, array in model_zoo.load("surrogate").parameters.items()}
+    known = network | algorithm.parameters(network) | {"data": mx.nd.array(noise((1, 3, height, width), 80.0, seed=1))}
+    group = mx.sym.Group([symbols["relu3_4"], symbols["pool3"]])
+    gradient = mx.nd.zeros((1, 3, height, width))
+    requests = {name: "write" if name == "data" else "null" for name in group.list_arguments()}
+    arguments = {name: known[name] for name in requests}
+    executor = group.bind(mx.cpu(), arguments, {"data": gradient}, requests)
+
+    def run(*heads):
+        outputs = [each.asnumpy() for each in executor.forward(is_train=True)]
+        executor.backward([mx.nd.array(head) for head in heads])
+        return outputs, gradient.asnumpy()
+
+    head = np.random.default_rng(1).standard_normal((1, 256, 9, 11))
+    (features, pooled), found = run(np.zeros((1, 256, 19, 23)), head)
+    squares = features[:, :, :18, :22].astype(np.float64).reshape(1, 256, 9, 2, 11, 2)
+    np.testing.assert_allclose(pooled, squares.mean((3, 5)), rtol=1e-6)
+    spread = np.zeros((1, 256, 19, 23))
+    spread[:, :, :18, :22] = np.kron(head, np.full((2, 2), 0.25))
+    _, expected = run(spread, np.zeros((1, 256, 9, 11)))
+    assert np.abs(expected).max() > 0
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
 def objective(methods, monkeypatch, plan, shape=(1, 3, 40, 56), with_content=True):
     """relu4_1 is 5 x 7, or as `shape` has it."""
     monkeypatch.setattr("neural_style_mmd.objective.network_plan", lambda *_: plan)
