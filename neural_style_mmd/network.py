@@ -95,7 +95,7 @@ def _layer(symbol, row: Layer, pooling: str, name: str, parameters: Sequence = (
 
 def _average_in_rows(features, name: str):
     """(1, C, H, W) in plain order -> (1, C, H // 2, W // 2), the average pooling. As a convolution of each channel by
-    itself, the same bits in half the time: oneDNN's pooling is fast in its own order alone."""
+    itself, the same bits (AVX2) in half the time: oneDNN's pooling is fast in its own order alone."""
     parameters = mx.sym.full((1, 1, 2, 2), 0.25), zero_bias(1)
     channels = mx.sym.reshape(features, shape=(-1, 1, 0, 0))
     averages = mx.sym.Convolution(channels, *parameters, num_filter=1, kernel=(2, 2), stride=(2, 2))
