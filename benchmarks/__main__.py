@@ -102,7 +102,7 @@ def _check(sections: tuple[str, ...], choices: dict[str, Any], outputs: list[Pat
         if edge < SMALLEST_SIZE:
             raise InputError(f"--sizes: got {edge}; a long edge has at least {SMALLEST_SIZE} pixels")
     for pair in choices["pairs"]:
-        samples.pair(pair, samples.SMALLEST_WIDTH)
+        samples.require_pair(pair)
     for path in outputs:
         make_folder(path.parent)
 

@@ -244,7 +244,8 @@ def _bristled(
     jitter: float,
     dryness: float = 0.0,
 ) -> None:
-    """Draw each track (n, 2) as parallel bristles of slightly different colour, lighter on one side as oil paint is.
+    """Draw each of `tracks` (count, n, 2) as parallel bristles of slightly different colour, lighter on one side as oil
+    paint is.
 
     dryness: share of the bristles that carry no paint.
     """
@@ -253,10 +254,10 @@ def _bristled(
     bristles = int(np.clip(width * c.unit / 3, 3, 16))
     offsets = np.linspace(-0.5, 0.5, bristles)
     thickness = max(1, round(1.25 * width * c.unit / bristles))
-    for track, colour in zip(tracks, colours, strict=True):
-        points = np.asarray(track) * c.unit
-        along = np.gradient(points, axis=0)
-        across = np.stack([-along[:, 1], along[:, 0]], axis=1) / (np.hypot(*along.T)[:, None] + 1e-9) * width * c.unit
+    tracks = np.asarray(tracks) * c.unit
+    x, y = np.moveaxis(np.gradient(tracks, axis=1), -1, 0)
+    normals = np.stack([-y, x], axis=-1) / (np.hypot(x, y)[..., None] + 1e-9) * width * c.unit
+    for points, across, colour in zip(tracks, normals, colours, strict=True):
         tone = np.asarray(colour) + c.rng.normal(0, jitter, 3) * 0.6
         light = c.rng.normal(0, jitter, bristles) - 0.9 * jitter * offsets * 2
         wet = c.rng.random(bristles) >= dryness
@@ -264,7 +265,7 @@ def _bristled(
         for k in np.flatnonzero(wet):
             hair = (points + offsets[k] * across)[ends[k, 0] : len(points) - ends[k, 1]]
             paint = np.clip(tone + light[k], 0, 255).astype(int)
-            pen.line([tuple(p) for p in hair.tolist()], fill=tuple(paint.tolist()), width=thickness)
+            pen.line(hair.ravel().tolist(), fill=tuple(paint.tolist()), width=thickness)
     c.rgb[:] = np.asarray(sheet, dtype=float)
 
 

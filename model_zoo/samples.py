@@ -31,8 +31,7 @@ def pair(k: int, width: int = WIDTH) -> Pair:
 
     InputError for another k, or a width outside 64 to 2048.
     """
-    if k not in range(len(SCENES)):
-        raise InputError(f"there is no sample pair {k!r}; choose 0 to {len(SCENES) - 1}")
+    require_pair(k)
     if width not in range(SMALLEST_WIDTH, LARGEST_WIDTH + 1):
         raise InputError(
             f"a sample picture cannot be {width!r} pixels wide; choose {SMALLEST_WIDTH} to {LARGEST_WIDTH}"
@@ -43,3 +42,9 @@ def pair(k: int, width: int = WIDTH) -> Pair:
         painter(canvas)
         pictures.append(canvas.image())
     return Pair(pictures[0], pictures[1], f"procedural-{k}-content", f"procedural-{k}-style")
+
+
+def require_pair(k: object) -> None:
+    """InputError for a k that is no sample pair, before one is drawn, which takes seconds."""
+    if k not in range(len(SCENES)):
+        raise InputError(f"there is no sample pair {k!r}; choose 0 to {len(SCENES) - 1}")
