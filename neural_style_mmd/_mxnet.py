@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
+import importlib.util
 import os
 import sys
 import warnings
@@ -16,6 +18,7 @@ import numpy
 
 from model_zoo.errors import InputError
 
+from .operators_on_demand import on_demand
 from .processor import instructions
 from .threads import choose_threads
 
@@ -72,7 +75,7 @@ def _import_mxnet():
     try:
         with warnings.catch_warnings(), _without("scipy.stats", "scipy.sparse", "h5py"):
             warnings.simplefilter("ignore")  # its own deprecated calls
-            import mxnet
+            mxnet = _with_operators_on_demand()
     except OSError as error:
         packages = [package for library, package in _SYSTEM_LIBRARIES.items() if library in str(error)]
         remedy = f"install the package {packages[0]}" if packages else "install the system library that it names"
@@ -83,6 +86,25 @@ def _import_mxnet():
     # MXNet's functions, made by the thousand, stay: give_memory_back() need not look for garbage among them.
     gc.freeze()
     return mxnet
+
+
+def _with_operators_on_demand():
+    """The package mxnet. Its module `base` registers operators, so it is loaded, and told how, before the rest."""
+    spec = importlib.util.find_spec("mxnet")
+    if "mxnet" in sys.modules or spec is None or spec.loader is None:
+        import mxnet
+
+        return mxnet
+    package = sys.modules["mxnet"] = importlib.util.module_from_spec(spec)
+    try:
+        base = importlib.import_module("mxnet.base")
+        for name in ("_init_op_module", "_init_np_op_module"):
+            setattr(base, name, on_demand(getattr(base, name)))
+        spec.loader.exec_module(package)
+    except BaseException:
+        del sys.modules["mxnet"]  # as Python does where an import fails
+        raise
+    return package
 
 
 @contextlib.contextmanager

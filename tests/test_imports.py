@@ -1,6 +1,7 @@
 """Who may import what, read from the source: model_zoo <- neural_style_mmd <- reproduce, and MXNet in one module."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,25 @@ assert not {"scipy.stats", "scipy.sparse", "h5py"} & set(sys.modules)
 import h5py, scipy.sparse, scipy.stats
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_missing_system_library_is_named_and_no_half_of_mxnet_stays(tmp_path):
+    package = tmp_path / "mxnet"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import base")
+    (package / "base.py").write_text("raise OSError('libgomp.so.1: cannot open shared object file')")
+    code = """
+import sys
+from model_zoo import InputError
+try:
+    from neural_style_mmd import _mxnet
+except InputError as error:
+    print(error, "mxnet" in sys.modules)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    cause = "libgomp.so.1: cannot open shared object file"
+    assert done.stdout == f"MXNet cannot be loaded ({cause}): install the package libgomp1 False\n"
 
 
 def test_garbage_is_not_looked_for_among_mxnets_functions():
