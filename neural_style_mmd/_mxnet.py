@@ -83,7 +83,7 @@ def _import_mxnet():
     finally:
         if shim:
             del numpy.bool  # type: ignore[attr-defined]
-    # MXNet's functions, made by the thousand, stay: give_memory_back() need not look for garbage among them.
+    # MXNet's functions and classes, thousands, stay: give_memory_back() need not look for garbage among them.
     gc.freeze()
     return mxnet
 
