@@ -90,8 +90,8 @@ def _import_mxnet():
 
 def _with_operators_on_demand():
     """The package mxnet. Its module `base` registers operators, so it is loaded, and told how, before the rest."""
-    spec = importlib.util.find_spec("mxnet")
-    if "mxnet" in sys.modules or spec is None or spec.loader is None:
+    spec = None if "mxnet" in sys.modules else importlib.util.find_spec("mxnet")
+    if spec is None or spec.loader is None:
         import mxnet
 
         return mxnet
