@@ -38,10 +38,11 @@ class Curvature:
         return cls(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
 
     def add(self, step: np.ndarray, change: np.ndarray) -> None:
-        """`change` of the gradient by `step`, which is not 0; how long the step is does not count."""
+        """`change` of the gradient by `step`, which is not 0; how long the step is does not count. Both arrays are
+        written into: with others in their place this would be the moment of a transfer that needs the most memory."""
         length = np.float32(norm(step))
-        self.steps = _faded_sum(self.steps, step / length)
-        self.changes = _faded_sum(self.changes, change / length)
+        self.steps = _faded_sum(self.steps, step, length)
+        self.changes = _faded_sum(self.changes, change, length)
 
     def estimate(self) -> np.ndarray:
         """h = sqrt(B sum y^2 / B sum s^2), float32 (1, 3, H, W): s the steps, y the changes, B a blur of each channel.
@@ -55,10 +56,12 @@ class Curvature:
         return np.maximum(estimate, LEAST * median) if median > 0 else np.ones_like(estimate)
 
 
-def _faded_sum(squares: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """FADING squares + entries^2, in the memory of `entries`."""
-    entries *= entries
-    entries += FADING * squares
+def _faded_sum(squares: np.ndarray, entries: np.ndarray, length: np.float32) -> np.ndarray:
+    """FADING squares + (entries / length)^2, in the memory of `entries`."""
+    for before, channel in zip(squares[0], entries[0], strict=True):  # one after another, for less memory
+        channel /= length
+        channel *= channel
+        channel += FADING * before
     return entries
 
 

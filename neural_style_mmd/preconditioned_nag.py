@@ -120,7 +120,9 @@ class PreconditionedNag:
             evaluation = self._evaluate(x, draw)
             if evaluation.total <= bound or (fresh and trial == trials):
                 return velocity, x, evaluation
-            velocity, step = SHORTER * velocity, SHORTER * step
+            velocity *= SHORTER
+            step *= SHORTER
+            del x, evaluation  # another picture's memory each, and the next trial needs its own
         return None
 
     def _next(self, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
