@@ -59,6 +59,14 @@ def draw_blocks(
     return {"pairs": pairs, "style_pairs": np.concatenate(style).reshape(-1, size)[:number]}
 
 
+def halves_of_blocks(drawn, shape: tuple[int, int]) -> list:
+    """The variable `drawn`, `shape` (B, b), as positions (B_i b,): those of the first half of the blocks, and those of
+    the others, if there are others. What is made of them comes in arrays half as large."""
+    middle = shape[0] // 2
+    bounds = [(0, middle), (middle, None)] if middle else [(0, None)]
+    return [mx.sym.reshape(mx.sym.slice_axis(drawn, axis=0, begin=i, end=j), shape=(-1,)) for i, j in bounds]
+
+
 def _require_two(positions: int, style_positions: int) -> None:
     if min(positions, style_positions) < 2:
         raise InputError(
@@ -79,45 +87,44 @@ def block_distance(
     over the number of such couples, times 2 / sigma^2. By MXNet's own differentiation, with samples that are computed
     again, the products would be made twice.
 
-    picture, inputs: samples {part of the channels: (M_F, N_b)} and (M_S, N_b); in inputs also what draw_blocks gives,
-        or nothing of it where the samples are those that were drawn, in that order, (B b, N_b).
+    picture, inputs: samples {"samples": (M_F, N)} and (M_S, N), and in inputs also what draw_blocks gives; or, without
+        that, the drawn ones in their order, in parts {key: (B_i b, N)} of B_i blocks.
     """
     number, size = shape
     couples = {"xx": number * size * (size - 1), "xy": number * size**2, "yy": number * (size // 2)}
 
     def drawn(samples, key: str):
-        """(B, b, N_b)."""
-        return mx.sym.take(samples, inputs[key]) if key in inputs else mx.sym.reshape(samples, shape=(number, size, -1))
+        """(B_i, b, N)."""
+        return mx.sym.take(samples, inputs[key]) if key in inputs else mx.sym.reshape(samples, (-1, size, channels))
 
     x = [drawn(mx.sym.BlockGrad(picture[key]), "pairs") for key in picture]
     y = [drawn(inputs[key], "style_pairs") for key in picture]
 
-    def means(of: Mapping):
-        ones = ((what, mx.sym.reshape(each, shape=(-1,))) for what, each in of.items())
-        return (mx.sym.dot(flat, mx.sym.ones_like(flat)) / couples[what] for what, flat in ones)
+    def mean(parts: Sequence[Mapping], what: str):
+        flat = [mx.sym.reshape(part[what], shape=(-1,)) for part in parts]
+        return reduce(operator.add, (mx.sym.dot(each, mx.sym.ones_like(each)) for each in flat)) / couples[what]
 
-    exponents = _minus_half_squared_distances(x, y, shape)
-    xx, xy, yy = means(exponents)
+    exponents = [_minus_half_squared_distances(*each, size) for each in zip(x, y, strict=True)]
+    xx, xy, yy = (mean(exponents, what) for what in couples)
     sigma2 = mx.sym.maximum(-0.5 * bandwidth * (xx + 2.0 * xy + yy), 1e-30)  # 0 when all samples agree
     per_sigma2 = mx.sym.reshape(1.0 / sigma2, shape=(1, 1, 1))
-    kernels = {what: mx.sym.exp(mx.sym.broadcast_mul(each, per_sigma2)) for what, each in exponents.items()}
-    xx, xy, yy = means(kernels)
+    kernels = [{w: mx.sym.exp(mx.sym.broadcast_mul(part[w], per_sigma2)) for w in couples} for part in exponents]
+    xx, xy, yy = (mean(kernels, what) for what in couples)
     value = xx - number * size / couples["xx"] + yy - 2.0 * xy  # without k(x, x) = 1, which pulls at nothing
 
-    pull_xx, pull_xy = (mx.sym.broadcast_mul(kernels[w], (2.0 / couples[w]) * per_sigma2) for w in ("xx", "xy"))
-    own = mx.sym.reshape(row_sums_as_layer(mx.sym.reshape(pull_xy - pull_xx, shape=(-3, 0))), shape=(number, size))
-    to_x = pull_xx + mx.sym.linalg.makediag(own)  # smaller than the samples
-
-    def gradient(a, b):
+    def gradient(kernels: Mapping, x, y):
         """With respect to the samples of `picture`; 0 for those left over."""
-        pulls = mx.sym.reshape(mx.sym.batch_dot(to_x, a) - mx.sym.batch_dot(pull_xy, b), shape=(-3, 0))
+        to_x, to_y = (mx.sym.broadcast_mul(kernels[w], (2.0 / couples[w]) * per_sigma2) for w in ("xx", "xy"))
+        own = mx.sym.reshape(row_sums_as_layer(mx.sym.reshape(to_y - to_x, shape=(-3, 0))), shape=(-1, size))
+        to_x = to_x + mx.sym.linalg.makediag(own)  # smaller than the samples
+        pulls = mx.sym.reshape(mx.sym.batch_dot(to_x, x) - mx.sym.batch_dot(to_y, y), shape=(-3, 0))
         if "pairs" not in inputs:
             return pulls
         # By hand: with the backward pass of `take` more memory is planned.
         at = mx.sym.reshape(inputs["pairs"], shape=(1, -1))
-        return mx.sym.scatter_nd(pulls, at, shape=(positions, channels // len(picture)))
+        return mx.sym.scatter_nd(pulls, at, shape=(positions, channels))
 
-    carriers = (_held_product(picture[key], gradient(*each)) for key, *each in zip(picture, x, y, strict=True))
+    carriers = (_held_product(picture[key], gradient(*each)) for key, *each in zip(picture, kernels, x, y, strict=True))
     carrier = reduce(operator.add, carriers)
     return mx.sym.BlockGrad(mx.sym.reshape(value, shape=(1,))) + (carrier - mx.sym.BlockGrad(carrier))
 
@@ -132,24 +139,18 @@ def _held_product(x, gradient):
         return mx.sym.dot(*(mx.sym.reshape(each, shape=(-1,)) for each in (x, mx.sym.BlockGrad(gradient))))
 
 
-def _minus_half_squared_distances(x: Sequence, y: Sequence, shape: tuple[int, int]) -> dict:
-    """-|a - b|^2 / 2 within the blocks, of samples (B, b, N_b) of each part of the channels: all x to all x, "xx", and
-    to all y, "xy", both (B, b, b); of y the first half to the second, "yy", (B, b // 2, 1)."""
-    number, size = shape
+def _minus_half_squared_distances(x, y, size: int) -> dict:
+    """-|a - b|^2 / 2 within the blocks, of samples (B, b, N): all x to all x, "xx", and to all y, "xy", both (B, b, b);
+    of y the first half to the second, "yy", (B, b // 2, 1)."""
     half = size // 2
 
     def half_squared_norms(samples, shape: tuple[int, int, int]):
-        rows = (mx.sym.reshape(each, shape=(-3, 0)) for each in samples)
-        norms = reduce(operator.add, (row_sums_as_layer(mx.sym.square(each)) for each in rows))
+        norms = row_sums_as_layer(mx.sym.square(mx.sym.reshape(samples, shape=(-3, 0))))
         return mx.sym.reshape(0.5 * norms, shape=shape)
 
     def all_to_all(a, b):
-        products = reduce(operator.add, (mx.sym.batch_dot(*each, transpose_b=True) for each in zip(a, b, strict=True)))
-        less = mx.sym.broadcast_sub(products, half_squared_norms(a, (number, size, 1)))
-        return mx.sym.broadcast_sub(less, half_squared_norms(b, (number, 1, size)))
+        less = mx.sym.broadcast_sub(mx.sym.batch_dot(a, b, transpose_b=True), half_squared_norms(a, (-1, size, 1)))
+        return mx.sym.broadcast_sub(less, half_squared_norms(b, (-1, 1, size)))
 
-    def part(samples, begin: int):
-        return mx.sym.slice_axis(samples, axis=1, begin=begin, end=begin + half)
-
-    apart = [part(each, 0) - part(each, half) for each in y]
-    return {"xx": all_to_all(x, x), "xy": all_to_all(x, y), "yy": -half_squared_norms(apart, (number, half, 1))}
+    first, second = (mx.sym.slice_axis(y, axis=1, begin=i, end=i + half) for i in (0, half))
+    return {"xx": all_to_all(x, x), "xy": all_to_all(x, y), "yy": -half_squared_norms(first - second, (-1, half, 1))}

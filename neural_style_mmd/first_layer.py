@@ -21,7 +21,8 @@ picture's samples of it, which would be larger than all its other targets togeth
 picture whenever they are needed, in float32 whatever the precision."""
 
 SAMPLE_PARTS = 2
-"""Parts of the channels that its samples come in, which find place in the network's arrays."""
+"""Parts of the channels that the samples of pairs come in, which find place in the network's arrays. Those of blocks
+come in halves of the blocks (blocks.py)."""
 
 _CHANNELS = LAYERS[FIRST_LAYER].channels
 

@@ -19,7 +19,7 @@ from model_zoo.weights import Weights
 
 from . import _mxnet, losses
 from ._mxnet import mx
-from .blocks import block_shape, draw_blocks
+from .blocks import block_shape, draw_blocks, halves_of_blocks
 from .config import BF16, BLOCKS, FLOAT32, PAIRS, TransferConfig
 from .evaluation import FIXED_DRAW, PAIRS_STREAM, Evaluation, style_term
 from .first_layer import FIRST_LAYER, SAMPLE_PARTS, FirstLayer
@@ -111,11 +111,10 @@ class Objective:
             part.executor.backward([heads[name] for name in part.terms])
             # Read before the next part, which uses the same memory.
             values |= {name: float(value.asscalar()) for name, value in zip(part.terms, outputs, strict=True)}
-            gradient = self._gradient.asnumpy()
             if part.clipped in gradients:
-                gradients[part.clipped] += gradient
+                gradients[part.clipped] += self._gradient.asnumpy()
             else:
-                gradients[part.clipped] = gradient
+                gradients[part.clipped] = self._gradient.asnumpy()
         terms = {name: values[name] for name in self.terms}
         total = sum(weights.get(name, 0.0) * value for name, value in terms.items())
         return Evaluation(terms, total, gradients[True], gradients.get(False))
@@ -343,10 +342,12 @@ class Objective:
         if not self._samples or FIRST_LAYER not in self.config.layers:
             return {}, {}
         drawn = losses.drawn_positions(style_term("gaussian", FIRST_LAYER)).values()
-        in_blocks = self.estimator == BLOCKS
-        arrays = [[mx.sym.reshape(each, shape=(-1,))] if in_blocks else losses.columns(each) for each in drawn]
+        if self.estimator == BLOCKS:
+            arrays, parts = [halves_of_blocks(each, self._drawn_shape(FIRST_LAYER)) for each in drawn], 1
+        else:
+            arrays, parts = [losses.columns(each) for each in drawn], SAMPLE_PARTS
         pictures, first_layer = (data, mx.sym.Variable(_STYLE_PICTURE)), FirstLayer()
-        x, y = (first_layer.samples(*each) for each in zip(pictures, arrays, strict=True))
+        x, y = (first_layer.samples(*each, parts) for each in zip(pictures, arrays, strict=True))
         return x, y
 
     def _pair_inputs(self) -> dict:

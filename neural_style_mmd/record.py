@@ -24,7 +24,7 @@ from .processor import cpu_model
 from .threads import chosen_threads
 
 SCHEMA = 1
-NUMERICS_VERSION = 35
+NUMERICS_VERSION = 36
 """Raised whenever a change of this package changes the result of a run beyond nothing at all."""
 
 SURROGATE_NOTICE = "surrogate network, not a reproduction"

@@ -15,7 +15,7 @@ from small_transfer import small_config
 from model_zoo.errors import InputError
 from neural_style_mmd import TransferConfig, losses, transfer
 from neural_style_mmd._mxnet import mx
-from neural_style_mmd.blocks import block_distance, block_shape, draw_blocks
+from neural_style_mmd.blocks import block_distance, block_shape, draw_blocks, halves_of_blocks
 from neural_style_mmd.cli import cli
 from neural_style_mmd.stylization import prepare
 
@@ -53,24 +53,29 @@ def estimate(x, y, drawn, bandwidth=1.0, sigma2=None):
     return xx + yy - 2 * xy, sigma2
 
 
-def measured(x, y, drawn, bandwidth=1.0, parts=1, dtype="float64"):
-    """Value and gradient (M, N) of the symbol, the channels in so many parts."""
-    names = [f"samples.{part}" for part in range(parts)]
-    variables = [{name: mx.sym.Variable(f"{which}.{name}") for name in names} for which in ("x", "y")]
-    drawn_inputs = {key: mx.sym.Variable(key, dtype="int32") for key in drawn}
-    symbol = block_distance(
-        drawn["pairs"].shape, variables[0], variables[1] | drawn_inputs, x.shape[1], len(x), bandwidth=bandwidth
-    )
-    inputs = {key: mx.nd.array(value, dtype="int32") for key, value in drawn.items()}
-    for which, each in (("x", x), ("y", y)):
-        for name, columns in zip(names, np.split(each, parts, axis=1), strict=True):
-            inputs[f"{which}.{name}"] = mx.nd.array(columns, dtype=dtype)
-    gradients = {f"x.{name}": mx.nd.zeros(inputs[f"x.{name}"].shape, dtype=dtype) for name in names}
+def measured(x, y, drawn, bandwidth=1.0, dtype="float64", parts=0):
+    """Value and gradient (M, N) of the symbol. parts: of samples that are drawn already, in so many parts."""
+    arrays = {"x.samples": x, "y.samples": y}
+    if parts:
+        of = {"x": x[drawn["pairs"]], "y": y[drawn["style_pairs"]]}  # (B, b, N)
+        split = {f"{side}.samples.{i}": part for side in of for i, part in enumerate(np.array_split(of[side], parts))}
+        arrays = {name: part.reshape(-1, x.shape[1]) for name, part in split.items()}
+    inputs = {name: mx.nd.array(array, dtype=dtype) for name, array in arrays.items()}
+    sides = [{n[2:]: mx.sym.Variable(n) for n in inputs if n.startswith(side)} for side in ("x", "y")]
+    if not parts:
+        sides[1] |= {key: mx.sym.Variable(key, dtype="int32") for key in drawn}
+        inputs |= {key: mx.nd.array(value, dtype="int32") for key, value in drawn.items()}
+    symbol = block_distance(drawn["pairs"].shape, *sides, x.shape[1], len(x), bandwidth=bandwidth)
+    gradients = {name: mx.nd.zeros_like(inputs[name]) for name in inputs if name.startswith("x")}
     requests = {name: "write" if name in gradients else "null" for name in inputs}
     executor = symbol.bind(mx.cpu(), inputs, gradients, requests)
     value = float(executor.forward(is_train=True)[0].asscalar())
     executor.backward([mx.nd.ones(1, dtype=dtype)])
-    return value, np.concatenate([gradients[f"x.{name}"].asnumpy() for name in names], axis=1)
+    gradient = np.concatenate([each.asnumpy() for each in gradients.values()])
+    if parts:
+        of_drawn, gradient = gradient, np.zeros_like(x)
+        gradient[drawn["pairs"].ravel()] = of_drawn  # no position is in two blocks
+    return value, gradient
 
 
 # The estimate
@@ -95,13 +100,24 @@ def test_value_and_gradient_are_those_of_the_definition(shape, bandwidth):
     assert len(left_over) == M_F - np.prod(shape) and not gradient[left_over].any()
 
 
-def test_channels_in_two_parts_and_float32_give_the_same():
+def test_drawn_samples_in_parts_and_float32_give_the_same():
     x, y = samples(M_F, 1), samples(M_S, 2) + 0.4
-    drawn = draw_blocks(SHAPE, M_F, M_S, np.random.default_rng(3))
+    drawn = draw_blocks((5, 4), M_F, M_S, np.random.default_rng(3))  # parts of three blocks and of two
     value, gradient = measured(x, y, drawn)
-    for other in (measured(x, y, drawn, parts=2), measured(x, y, drawn, dtype="float32")):
+    ways = [measured(x, y, drawn, parts=each) for each in (1, 2)] + [measured(x, y, drawn, dtype="float32")]
+    for other in ways:
         assert other[0] == pytest.approx(value, rel=1e-5)
         np.testing.assert_allclose(other[1], gradient, rtol=1e-4, atol=1e-7)
+
+
+def test_halves_of_blocks_are_all_of_them_in_their_order():
+    for number in (1, 2, 5):
+        drawn = np.arange(3 * number, dtype=np.int32).reshape(number, 3)
+        halves = halves_of_blocks(mx.sym.Variable("drawn", dtype="int32"), drawn.shape)
+        outputs = mx.sym.Group(halves).eval(drawn=mx.nd.array(drawn, dtype="int32"))
+        found = [each.asnumpy() for each in outputs]
+        np.testing.assert_array_equal(np.concatenate(found), drawn.ravel())
+        assert [len(each) for each in found] == ([3] if number == 1 else [number // 2 * 3, (number + 1) // 2 * 3])
 
 
 def test_equal_samples_are_at_distance_0_without_nan():
