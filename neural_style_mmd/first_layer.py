@@ -25,6 +25,7 @@ SAMPLE_PARTS = 2
 come in halves of the blocks (blocks.py)."""
 
 _CHANNELS = LAYERS[FIRST_LAYER].channels
+_AROUND = (0, 0, 0, 0, 1, 1, 1, 1)  # of an array's axes, the last two at both ends
 
 
 class FirstLayer:
@@ -35,31 +36,30 @@ class FirstLayer:
 
     def features(self, picture):
         """(1, 3, H, W) -> (1, 64, H, W)."""
-        weight, patches = self._weight_and_patches(picture)
-        rows = mx.sym.reshape(_rectified_product(weight, patches), shape=(1, _CHANNELS, -1))
+        rows = self._rectified(_with_ones(picture), pad=1)
+        rows = mx.sym.reshape(rows, shape=(1, _CHANNELS, -1))
         return mx.sym.reshape_like(rows, picture, lhs_begin=2, lhs_end=3, rhs_begin=2, rhs_end=4)
 
-    def halves(self, picture, positions: int) -> list:
-        """(1, 3, H, W) with H W = positions -> the features (64, M_i) of the first half of them, and of the others."""
-        weight, patches = self._weight_and_patches(picture)
-        middle = positions // 2
-        with recomputed():
-            parts = [mx.sym.slice_axis(patches, axis=1, begin=i, end=j) for i, j in ((0, middle), (middle, None))]
-        return [_rectified_product(weight, each) for each in parts]
+    def halves(self, picture, height: int) -> list:
+        """(1, 3, H, W) with H = height, 2 or more -> the features (64, M_i) of its upper and of its lower half."""
+        framed = mx.sym.pad(_with_ones(picture), mode="constant", constant_value=0.0, pad_width=_AROUND)
+        middle = height // 2
+        rows = ((0, middle + 2), (middle, None))
+        return [self._rectified(mx.sym.slice_axis(framed, axis=2, begin=i, end=j), pad=0) for i, j in rows]
 
-    def _weight_and_patches(self, picture) -> tuple:
-        """(1, 3, H, W) -> (64, 36) and (36, M).
+    def _rectified(self, picture, pad: int):
+        """(1, 4, H, W) with ones -> (64, M), at all patches of a picture with so many rows and columns of zeros around.
 
-        The bias is the weight, in the middle of a patch, of a fourth channel of ones: an addition takes longer, above
-        all its backward pass.
+        The bias is the weight, in the middle of a patch, of the ones: an addition takes longer, above all its backward
+        pass.
         """
-        ones = mx.sym.ones_like(mx.sym.slice_axis(picture, axis=1, begin=0, end=1))
         of_ones = mx.sym.reshape(self._bias, shape=(0, 1, 1, 1))
-        of_ones = mx.sym.pad(of_ones, mode="constant", constant_value=0.0, pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
+        of_ones = mx.sym.pad(of_ones, mode="constant", constant_value=0.0, pad_width=_AROUND)
         weight = mx.sym.reshape(mx.sym.Concat(self._weight, of_ones, dim=1), shape=(0, -1))
         with recomputed():
-            patches = mx.sym.im2col(mx.sym.Concat(picture, ones, dim=1), kernel=(3, 3), pad=(1, 1))
-            return weight, mx.sym.reshape(patches, shape=(-3, 0))
+            patches = mx.sym.im2col(picture, kernel=(3, 3), pad=(pad, pad))
+            sums = mx.sym.dot(weight, mx.sym.reshape(patches, shape=(-3, 0)))
+        return mx.sym.Activation(sums, act_type="relu")
 
     def samples(self, picture, drawn: Sequence, parts: int = SAMPLE_PARTS) -> dict:
         """(1, 3, H, W) -> {"samples.<i>": (n, 64 / parts)}: for each array `drawn` of n positions, int32, the samples
@@ -78,10 +78,11 @@ class FirstLayer:
         return {f"samples.{i}": mx.sym.Activation(each, act_type="relu") for i, each in enumerate(sums)}
 
 
-def _rectified_product(weight, patches):
+def _with_ones(picture):
+    """(1, 3, H, W) -> (1, 4, H, W)."""
+    ones = mx.sym.ones_like(mx.sym.slice_axis(picture, axis=1, begin=0, end=1))
     with recomputed():
-        sums = mx.sym.dot(weight, patches)
-    return mx.sym.Activation(sums, act_type="relu")
+        return mx.sym.Concat(picture, ones, dim=1)
 
 
 def _segments(picture):

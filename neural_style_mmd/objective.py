@@ -259,7 +259,7 @@ class Objective:
         apart: dict[str, Any] = {}
         if FIRST_LAYER in layers and not in_network:
             first = FirstLayer()
-            apart[FIRST_LAYER] = first.halves(data, shape[2] * shape[3]) if halves else first.features(data)
+            apart[FIRST_LAYER] = first.halves(data, shape[2]) if halves else first.features(data)
         others = [layer for layer in layers if layer not in apart]
         if not others:
             return apart, {}

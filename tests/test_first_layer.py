@@ -8,7 +8,7 @@ from neural_style_mmd.config import METHODS, TransferConfig
 from neural_style_mmd.first_layer import FirstLayer
 from neural_style_mmd.objective import Objective
 
-HEIGHT, WIDTH = 4, 5
+HEIGHT, WIDTH = 5, 4
 DRAWN = ([7, 3, 19], [0, 3, 12])  # positions; some are in neither, one in both
 
 
@@ -29,8 +29,8 @@ def features(layer, data):
 
 
 def in_halves(layer, data):
-    halves = layer.halves(data, HEIGHT * WIDTH - 1)  # of an odd number the first is the smaller
-    return halves, lambda every: [every[:, :9], every[:, 9:]]
+    """Of an odd number of rows the lower half has one more."""
+    return layer.halves(data, HEIGHT), lambda every: [every[:, :8], every[:, 8:]]
 
 
 def drawn_samples(layer, data):

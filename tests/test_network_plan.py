@@ -69,7 +69,7 @@ def test_small_pictures_are_made_as_fast_as_can_be(method, estimator):
             for row in (
                 ("linear", "pairs", ALL_AND_WINOGRAD, LESS_AND_WINOGRAD),
                 ("linear+gaussian", "pairs", HALVES_BUT_CONV4_4, HALVES_BUT_CONV4_4),
-                ("linear+gaussian", "blocks", HALVES_AND_512, HALVES),
+                ("linear+gaussian", "blocks", HALVES_AND_512, HALVES_AND_512),
             )
         ),
     ],
@@ -214,7 +214,7 @@ def test_the_memory_of_a_process():
 @pytest.mark.parametrize("size", [(384, 512), (768, 1024)])
 @pytest.mark.parametrize(
     ("preset", "methods"),
-    [("paper", "bn+gaussian"), ("fast", "bn+gaussian"), ("fast", "gaussian"), ("fast", "linear")],
+    [("paper", "poly+gaussian"), ("fast", "poly+gaussian"), ("fast", "gaussian"), ("fast", "linear")],
 )
 def test_the_memory_of_a_transfer(preset, methods, size, tmp_path):
     """The same from pictures to picture, with the calibration, another estimator after it, and the optimizer's arrays,
