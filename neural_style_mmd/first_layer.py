@@ -61,7 +61,7 @@ class FirstLayer:
             sums = mx.sym.dot(weight, mx.sym.reshape(patches, shape=(-3, 0)))
         return mx.sym.Activation(sums, act_type="relu")
 
-    def samples(self, picture, drawn: Sequence, parts: int = SAMPLE_PARTS) -> dict:
+    def samples(self, picture, drawn: Sequence, parts: int) -> dict:
         """(1, 3, H, W) -> {"samples.<i>": (n, 64 / parts)}: for each array `drawn` of n positions, int32, the samples
         there, in so many parts of the channels. Only patches are gathered, less than half as long as samples."""
         width = _CHANNELS // parts

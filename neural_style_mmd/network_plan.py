@@ -56,6 +56,7 @@ _PLANS: dict[str, dict[float, NetworkPlan]] = {
     PAIRS: {_SMALL: _ALL_KEPT, _ANY: _HALVES},
     BLOCKS: {_SMALL: _ALL_KEPT, _ANY: _HALVES},
     PAIRS + _AND_OTHERS: {_SMALL: _ALL_KEPT, _ANY: _HALVES._replace(direct=("conv4_4",))},
+    # A Gram matrix's backward pass leaves no place for the kernels of 256 channels, however large the picture.
     BLOCKS + _AND_OTHERS: {_SMALL: _ALL_KEPT, _ANY: _HALVES_AND_512},
 }
 """What the losses read, or how samples are compared -> the largest picture, in pixels -> its plan. Small pictures need

@@ -172,8 +172,6 @@ PEAK = """
 import sys
 import numpy as np
 import model_zoo
-from benchmarks.processes import once
-from benchmarks.setting import Setting
 from benchmarks.ours import bare_network
 from neural_style_mmd import TransferConfig
 from neural_style_mmd.evaluation import noise
@@ -214,7 +212,14 @@ def test_the_memory_of_a_process():
 @pytest.mark.parametrize("size", [(384, 512), (768, 1024)])
 @pytest.mark.parametrize(
     ("preset", "methods"),
-    [("paper", "poly+gaussian"), ("fast", "poly+gaussian"), ("fast", "gaussian"), ("fast", "linear")],
+    [
+        ("paper", "bn+gaussian"),
+        ("paper", "poly+gaussian"),
+        ("fast", "bn+gaussian"),
+        ("fast", "poly+gaussian"),
+        ("fast", "gaussian"),
+        ("fast", "linear"),
+    ],
 )
 def test_the_memory_of_a_transfer(preset, methods, size, tmp_path):
     """The same from pictures to picture, with the calibration, another estimator after it, and the optimizer's arrays,
