@@ -81,9 +81,9 @@ class Moments:
     def mean(self):
         """mu_F (N, 1), Eq. 12."""
         with self._reading():
-            if self._by_samples or self._in_rows:
-                return self._total(self._sums) / self.positions
-            return position_sums(self.features) / self.positions
+            by_windows = not (self._by_samples or self._in_rows)
+            sums = position_sums(self.features) if by_windows else self._total(self._sums)
+        return sums / self.positions  # computed again it would have the sums computed again, for nobody
 
     @cached_property
     def mean_square(self):

@@ -1,6 +1,7 @@
 """The moments of a layer's features (Eq. 7 and 12), shared by the methods of a fusion: values and gradients against
 float64 NumPy, whether the mean squares are the Gram matrix's diagonal or not, and whether features are read again."""
 
+import re
 from itertools import product
 
 import numpy as np
@@ -149,6 +150,19 @@ def test_moments_of_a_large_layer_keep_their_digits(channels):
     rows = f.reshape(8, -1).astype(np.float64)
     np.testing.assert_allclose(mean[:, 0], rows.mean(axis=1), rtol=4e-6)
     np.testing.assert_allclose(gram, rows @ rows.T / rows.shape[1], rtol=4e-6)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way["by_samples"] or way["in_rows"]])
+def test_no_product_is_computed_again_for_the_backward_pass(way):
+    """What it multiplies may be. MXNet leaves a product out that it would repeat if no array is made of its result."""
+    moments = Moments(mx.sym.Variable("f"), M, **way)
+    group = mx.sym.Group([moments.mean, moments.mean_square, moments.gram])
+    arrays = {"f": mx.nd.array(features())}
+    executor = group.bind(mx.cpu(), arrays, {"f": mx.nd.zeros(arrays["f"].shape)})
+    operators = re.findall(r"^Op:(\S+), Name=(\S+)$", executor.debug_str(), re.MULTILINE)
+    repeated = [name for kind, name in operators if kind in ("dot", "FullyConnected") and name.endswith("_mirror")]
+    assert bool(repeated) == (way["by_samples"] or way["recompute"] or not way["with_gram"])
+    assert not [name for name in repeated if f"={name}(" in executor.debug_str()]
 
 
 @pytest.mark.parametrize(("recompute", "samples_again"), [(False, True), (True, False), (True, True), (False, False)])
