@@ -14,6 +14,7 @@ from model_zoo.vgg19 import LAYERS, Layer
 from neural_style_mmd import TransferConfig, vgg19_symbol, winograd
 from neural_style_mmd._mxnet import mx
 from neural_style_mmd.evaluation import noise
+from neural_style_mmd.network import copied
 from neural_style_mmd.network_plan import NetworkPlan
 from neural_style_mmd.objective import Objective
 
@@ -173,6 +174,42 @@ def test_so_it_is_after_a_change_of_the_estimator(monkeypatch):
     for estimator, made in (("blocks", OF_512), ("pairs", OF_256[:-1])):
         changed.use("float32", estimator)
         assert by_winograd(changed._parts[0].executor._symbol) == made
+
+
+@pytest.mark.parametrize(("size", "pooling"), [((192, 256), "avg"), ((168, 232), "max")])
+@pytest.mark.parametrize("direct", [(), ("conv4_4",), ("conv3_3", "conv4_2"), ("conv3_4", "conv4_1")])
+def test_features_and_gradient_of_the_network_are_those_of_direct_convolutions(direct, size, pooling):
+    """Whatever reads a layer: another of them, with or without a pooling between, a direct convolution, which gives its
+    gradient in oneDNN's order, or a loss, as a copy does here; of layers of full tiles and not."""
+    read, x = ["relu3_4", "relu4_3", "relu4_4", "relu5_1"], mx.nd.array(noise((1, 3, *size), 60.0, seed=1))
+    weights = {name: mx.nd.array(array) for name, array in model_zoo.load("surrogate").parameters.items()}
+    features, gradients = [], []
+    for algorithm in (None, winograd.Winograd(*size, 256, direct=direct)):
+        layers = vgg19_symbol(read, pooling, winograd=algorithm)
+        group = mx.sym.Group([copied(layers[name], name) for name in read])
+        known = weights | (algorithm.parameters(weights) if algorithm else {}) | {"data": x}
+        arguments = {name: known[name] for name in group.list_arguments()}
+        gradients.append(mx.nd.zeros(x.shape))
+        executor = group.bind(mx.cpu(), arguments, {"data": gradients[-1]})
+        features.append([each.asnumpy() for each in executor.forward(is_train=True)])
+        executor.backward([mx.nd.array(noise(each.shape, 1.0, seed=i)) for i, each in enumerate(features[-1])])
+    for expected, found in zip(*features, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())
+    expected, found = (each.asnumpy() for each in gradients)
+    assert np.abs(found - expected).mean() < 5e-3 * np.abs(expected).mean()  # features about 0 that are rectified
+
+
+def test_no_more_is_planned_than_where_each_is_an_array_of_its_own(monkeypatch):
+    """At 512 x 384, by linear; of conv4_1 it must be: its results are half as large as those of the layers before."""
+    config, style = TransferConfig(method=("linear",)), noise((1, 3, 32, 48), 60.0, seed=1)
+    memory = {}
+    for apart in ("as it is", True, False):
+        with monkeypatch.context() as context:
+            if apart != "as it is":
+                context.setattr(winograd.Winograd, "_apart", lambda *_, apart=apart: apart)
+            made = Objective(config, model_zoo.load("surrogate"), style, None, (1, 3, 384, 512))
+        memory[apart] = planned(made._parts[0].executor)
+    assert memory["as it is"] == memory[True] < memory[False]
 
 
 POOLINGS = ["pool1", "pool2", "pool3", "pool4"]
