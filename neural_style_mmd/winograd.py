@@ -6,6 +6,7 @@ that a layer is one matrix product for each of 36 points: 36 multiplications in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -81,7 +82,7 @@ class Winograd:
     def makes(self, row: Layer) -> bool:
         """Whether the convolution `row` is to be made so: where it is faster, and wide enough."""
         wide = row.in_channels >= self._channels and row.name not in self._direct
-        return wide and row.stride <= _DEEPEST_STRIDE and _tiles(self._edges(row)) >= TILES
+        return wide and row.stride <= _DEEPEST_STRIDE and math.prod(_rows_and_columns(self._edges(row))) >= TILES
 
     def reads(self, layer: str) -> bool:
         """Whether the first convolution behind `layer` is to be made so; it reads rows of features, in plain order."""
@@ -97,7 +98,7 @@ class Winograd:
     def convolution(self, features, row: Layer):
         """(1, I, H_l, W_l) -> (1, O, H_l, W_l): the convolution `row`, with its weight and bias."""
         edges = self._edges(row)
-        rows, columns = (-(-edge // _TILE) for edge in edges)
+        rows, columns = _rows_and_columns(edges)
         # What the tiles have beyond the features is at both ends.
         outside = tuple((-edge % _TILE + 1) // 2 for edge in edges)
         weight, bias = (mx.sym.Variable(f"{row.name}_{name}") for name in ("weight", "bias"))
@@ -182,6 +183,7 @@ def _kernels_name(row: Layer) -> str:
     return f"{row.name}_kernels"
 
 
-def _tiles(edges: tuple[int, int]) -> int:
+def _rows_and_columns(edges: tuple[int, int]) -> tuple[int, int]:
+    """Of the tiles that cover features of this height and width."""
     height, width = edges
-    return -(-height // _TILE) * -(-width // _TILE)
+    return -(-height // _TILE), -(-width // _TILE)
